@@ -1,0 +1,59 @@
+"""The MLOps loop as one package: a training function goes in; a model that is validated, trained, gated, served, watched and retrained
+comes out. Names are imported when they are first used; `import everloop` itself loads nothing heavy."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from everloop.core.errors import EverloopError, NotFound, unknown
+
+if TYPE_CHECKING:
+    from everloop.data.prepare import Split
+    from everloop.data.sources.feedback import Feedback
+    from everloop.data.sources.files import Files
+    from everloop.engine.pipeline import pipeline
+    from everloop.engine.step import step
+    from everloop.evaluate import gates
+    from everloop.project import Loop
+    from everloop.release.rollout import Rollout
+    from everloop.store.workspace import Workspace
+    from everloop.trigger import triggers
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Feedback": "everloop.data.sources.feedback",
+    "Files": "everloop.data.sources.files",
+    "Loop": "everloop.project",
+    "Rollout": "everloop.release.rollout",
+    "Split": "everloop.data.prepare",
+    "Workspace": "everloop.store.workspace",
+    "gates": "everloop.evaluate",
+    "pipeline": "everloop.engine.pipeline",
+    "step": "everloop.engine.step",
+    "triggers": "everloop.trigger",
+}
+
+__all__ = [
+    "EverloopError", "Feedback", "Files", "Loop", "Rollout", "Split", "Workspace", "__version__", "gates", "pipeline", "step", "triggers",
+]  # fmt: skip
+
+
+class UnknownName(NotFound, AttributeError):
+    """A public name that does not exist; an AttributeError too, so that `hasattr` and `from … import` keep their meaning."""
+
+
+def __getattr__(name: str) -> object:
+    if name in _PUBLIC:
+        module = import_module(_PUBLIC[name])
+        value = import_module(f"{_PUBLIC[name]}.{name}") if name in ("gates", "triggers") else getattr(module, name)
+        globals()[name] = value
+        return value
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise UnknownName(str(unknown("Name everloop.", name, _PUBLIC)))
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

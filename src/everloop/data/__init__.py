@@ -1,0 +1,1 @@
+"""Source -> snapshot -> profile -> schema verdict -> prepared."""

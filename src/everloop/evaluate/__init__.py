@@ -1,0 +1,1 @@
+"""Candidate -> evaluation -> gate verdict."""

@@ -1,0 +1,1 @@
+"""The store -> answers that the command line and the pages show alike."""

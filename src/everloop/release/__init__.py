@@ -1,0 +1,1 @@
+"""Gate verdict -> version -> shadow, canary, champion; rollback."""

@@ -1,0 +1,136 @@
+"""The scheduler as a process: watches the loops, starts the runs that decisions queued, one process a run.
+
+`python -m everloop.server.scheduler FOLDER TICK_S`. One at a time in a workspace. A run's process is forked from a server that has the
+libraries loaded already, so that a run begins in milliseconds, and a run that crashes takes nothing with it. What a run prints is in
+`.everloop/logs/<run>.log`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from types import FrameType
+
+from everloop.core.errors import BadProject, EverloopError
+from everloop.loop import perform, settle, watch
+from everloop.project import Loop, load
+from everloop.server.supervisor import RELOAD
+from everloop.store import runs
+from everloop.store.locks import file_lock
+from everloop.store.workspace import Workspace
+
+ACTOR = "scheduler"
+PRELOAD = ["everloop.adapters.preload", "everloop.loop"]
+
+
+class Scheduler:
+    """One tick: what was watched, decided and started."""
+
+    def __init__(self, workspace: Workspace, loops: dict[str, Loop]) -> None:
+        self.workspace = workspace
+        self.loops = loops
+        self.children: dict[str, ForkServerProcess] = {}
+        self.context: ForkServerContext = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(PRELOAD)
+
+    def tick(self) -> None:
+        for loop in self.loops.values():
+            # One loop's trouble must not keep the others from being watched.
+            try:
+                watch(self.workspace, loop, now=time.time(), actor=ACTOR)
+            except EverloopError as error:
+                print(f"watching {loop.name!r}: {error}", file=sys.stderr, flush=True)
+            except Exception:
+                traceback.print_exc()
+        self._reap()
+        self._start()
+
+    def _reap(self) -> None:
+        for id, child in list(self.children.items()):
+            if not child.is_alive():
+                child.join()
+                del self.children[id]
+        settle(self.workspace)
+
+    def _start(self) -> None:
+        with self.workspace.read() as tx:
+            queued = [run for run in reversed(runs.find(tx, status="queued")) if run.loop in self.loops]
+            busy = {run.loop for run in runs.find(tx, status="running")}
+        for run in queued:
+            if run.id not in self.children and run.loop not in busy:
+                busy.add(run.loop)
+                child = self.context.Process(target=_run_in_child, args=(str(self.workspace.project), run.id), name=run.id)
+                child.start()
+                self.children[run.id] = child
+
+
+def _run_in_child(project: str, id: str) -> None:
+    with Workspace(project) as workspace:
+        _log_to(workspace.home / "logs" / f"{id}.log")
+        with workspace.write() as tx:
+            run = runs.claim(tx, id)
+        if run is None:
+            return
+        try:
+            loops = load(project)
+            if run.loop not in loops:
+                raise BadProject(f"loop.py declares no loop {run.loop!r} any more.")
+        except EverloopError as error:
+            with workspace.write() as tx:
+                runs.finish(tx, id, "failed", error=str(error))
+            raise
+        perform(workspace, loops[run.loop], run)
+
+
+def _log_to(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.close(handle)
+
+
+def _stamp(project: Path) -> list[tuple[str, int]]:
+    """Changes when the user's code does."""
+    found: list[tuple[str, int]] = []
+    for path in sorted(project.glob("**/*.py")):
+        if not any(part.startswith(".") or part in ("node_modules", "site-packages") for part in path.relative_to(project).parts):
+            with contextlib.suppress(OSError):
+                found.append((str(path), path.stat().st_mtime_ns))
+    return found
+
+
+def main(project: str, tick_s: float) -> int:
+    """Until SIGTERM: 0. RELOAD when the user's code changed and must be imported anew."""
+    stopping: list[int] = []
+
+    def stop(received: int, _frame: FrameType | None) -> None:
+        stopping.append(received)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    with Workspace(project) as workspace, file_lock(workspace.home / "scheduler.lock", timeout_s=5):
+        stamp = _stamp(workspace.project)
+        try:
+            scheduler = Scheduler(workspace, load(project))
+        except EverloopError as error:
+            print(f"{error}\n\nWaiting for a change to try again.", file=sys.stderr, flush=True)
+            scheduler = None
+        while not stopping:
+            if scheduler is not None:
+                scheduler.tick()
+            time.sleep(tick_s)
+            if _stamp(workspace.project) != stamp and not (scheduler and scheduler.children):
+                return RELOAD
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], float(sys.argv[2])))

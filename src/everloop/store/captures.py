@@ -1,0 +1,125 @@
+"""Captured predictions: append-only segments that survive `kill -9` of their writer, read while they grow.
+
+A segment is one writer's file; a frame in it is a length, a CRC-32 and one msgpack Prediction. `append` hands the bytes to the kernel
+before it returns: a killed process loses nothing that it answered. A torn last frame (power cut) ends the segment there.
+A prediction's id names its segment and its ordinal, so that one is found without an index.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import struct
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from everloop.core.errors import NotFound
+from everloop.core.live import Prediction
+
+Position = dict[str, int]
+"""Segment -> byte offset behind the last frame that was read."""
+
+SEGMENT_BYTES = 64 * 1024 * 1024
+_HEADER = struct.Struct(">II")
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Prediction)
+
+
+class Writer:
+    """Appends one loop's predictions. Not for several threads at once; each process has its own."""
+
+    def __init__(self, folder: Path, loop: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self._folder = folder / loop
+        self._limit = segment_bytes
+        self._handle = -1
+        self._roll()
+
+    def next_id(self) -> str:
+        """The id for the next prediction to append; each call gives another one."""
+        self._ordinal += 1
+        return f"p-{self._segment}-{self._ordinal:x}"
+
+    def append(self, predictions: Sequence[Prediction]) -> None:
+        """Write all, or raise OSError and leave the segment as it was."""
+        parts: list[bytes] = []
+        for prediction in predictions:
+            body = _encoder.encode(prediction)
+            parts += (_HEADER.pack(len(body), zlib.crc32(body)), body)
+        data = b"".join(parts)
+        try:
+            written = os.write(self._handle, data)
+            if written != len(data):
+                raise OSError(28, "No space left on device")
+        except OSError:
+            os.ftruncate(self._handle, self._size)
+            raise
+        self._size += len(data)
+        if self._size >= self._limit:
+            self._roll()
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def _roll(self) -> None:
+        self.close()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._segment = f"{int(time.time() * 1000):011x}{secrets.token_hex(4)}"
+        self._ordinal = 0
+        self._size = 0
+        self._handle = os.open(
+            self._folder / f"{self._segment}.seg", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644
+        )
+
+
+def stream(folder: Path, loop: str, after: Position | None = None, *, limit: int | None = None) -> tuple[list[Prediction], Position]:
+    """What was captured behind `after`, segment by segment in the order they were begun, and the position to go on from."""
+    position = dict(after or {})
+    found: list[Prediction] = []
+    for path in _segments(folder, loop):
+        for prediction, end in _frames(path, position.get(path.stem, 0)):
+            if limit is not None and len(found) >= limit:
+                return found, position
+            found.append(prediction)
+            position[path.stem] = end
+    return found, position
+
+
+def find(folder: Path, id: str) -> Prediction:
+    """One prediction of any loop by its id."""
+    _, _, rest = id.partition("p-")
+    segment = rest.rpartition("-")[0]
+    if segment and segment.isalnum():
+        for path in folder.glob(f"*/{segment}.seg"):
+            for prediction, _ in _frames(path, 0):
+                if prediction.id == id:
+                    return prediction
+    raise NotFound(f"Prediction {id!r} is not among those captured in {folder}.")
+
+
+def loops(folder: Path) -> list[str]:
+    """The loops that have captured predictions."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def _segments(folder: Path, loop: str) -> list[Path]:
+    return sorted((folder / loop).glob("*.seg"))
+
+
+def _frames(path: Path, offset: int) -> Iterator[tuple[Prediction, int]]:
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read()
+    at = 0
+    while at + _HEADER.size <= len(data):
+        length, checksum = _HEADER.unpack_from(data, at)
+        body = data[at + _HEADER.size : at + _HEADER.size + length]
+        if len(body) < length or zlib.crc32(body) != checksum:
+            return
+        at += _HEADER.size + length
+        yield _decoder.decode(body), offset + at

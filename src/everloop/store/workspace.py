@@ -1,0 +1,83 @@
+"""Everything that one project keeps: `.everloop/` beside the user's code, or a team's servers named by the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from sqlalchemy.engine import Connection
+
+from everloop.core.errors import BadInput, Broken
+from everloop.store.blobs import Blobs
+from everloop.store.database import Database
+
+_current: ContextVar[Workspace | None] = ContextVar("everloop_workspace", default=None)
+
+
+class Workspace:
+    """Database, blobs and folders of one project.
+
+    `project` is the folder with `loop.py`; `home` (default `project/.everloop`) holds what is not on a server: `everloop.db`,
+    `mlflow.db`, `blobs/`, `predictions/`. EVERLOOP_HOME, EVERLOOP_DATABASE_URL and EVERLOOP_BLOBS move them.
+    """
+
+    def __init__(
+        self, project: Path | str = ".", *, home: Path | None = None, database_url: str | None = None, blobs: str | None = None
+    ) -> None:
+        self.project = Path(project).absolute()
+        self.home = (home or Path(os.environ.get("EVERLOOP_HOME") or self.project / ".everloop")).absolute()
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            (self.home / ".gitignore").write_text("*\n")
+        except OSError as error:
+            raise Broken(
+                f"{self.home} cannot be written ({error.strerror}). Make the folder writable, or set EVERLOOP_HOME to one that is."
+            ) from error
+        url = database_url or os.environ.get("EVERLOOP_DATABASE_URL") or f"sqlite:///{self.home / 'everloop.db'}"
+        self.database = Database(url)
+        self.blobs = Blobs(blobs or os.environ.get("EVERLOOP_BLOBS") or str(self.home / "blobs"), cache=self.home / "cache")
+
+    @property
+    def predictions(self) -> Path:
+        return self.home / "predictions"
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where an MLflow client finds runs and models."""
+        return os.environ.get("EVERLOOP_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    def read(self) -> AbstractContextManager[Connection]:
+        return self.database.read()
+
+    def write(self) -> AbstractContextManager[Connection]:
+        return self.database.write()
+
+    def close(self) -> None:
+        self.database.close()
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@contextmanager
+def using(workspace: Workspace) -> Iterator[Workspace]:
+    """Make a workspace the current one, for the steps that are called within."""
+    token = _current.set(workspace)
+    try:
+        yield workspace
+    finally:
+        _current.reset(token)
+
+
+def current() -> Workspace:
+    """The workspace that the running step belongs to."""
+    workspace = _current.get()
+    if workspace is None:
+        raise BadInput("No workspace is open here. Call this from a pipeline, or inside `with using(Workspace(folder)):`.")
+    return workspace

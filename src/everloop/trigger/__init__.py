@@ -1,0 +1,1 @@
+"""Time, data, findings, a person -> decision -> run."""
