@@ -56,6 +56,12 @@ def explain(workspace: Workspace, id: str) -> Explanation:
         return _of_record(tx, records.resolve(tx, id))
 
 
+def record_of(workspace: Workspace, id: str) -> Record | None:
+    """The record with exactly this id, None when it names something else."""
+    with workspace.read() as tx:
+        return _maybe(tx, id)
+
+
 def _of_prediction(tx: Connection, prediction: Prediction) -> Explanation:
     entry = registry.get(tx, prediction.loop, prediction.version)
     label = labels.get(tx, [prediction.id]).get(prediction.id)

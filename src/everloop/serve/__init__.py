@@ -1,1 +1,1 @@
-"""Deployment -> predictions."""
+"""Deployment -> predictions: online over HTTP with capture, in batches, and replayed."""

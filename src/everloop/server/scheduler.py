@@ -19,8 +19,10 @@ from pathlib import Path
 from types import FrameType
 
 from everloop.core.errors import BadProject, EverloopError
-from everloop.loop import perform, settle, watch
+from everloop.loop import watch
 from everloop.project import Loop, load
+from everloop.release.mirror import is_behind
+from everloop.runner import perform, settle, show
 from everloop.server.supervisor import RELOAD
 from everloop.store import runs
 from everloop.store.locks import file_lock
@@ -51,6 +53,7 @@ class Scheduler:
                 traceback.print_exc()
         self._reap()
         self._start()
+        self._show()
 
     def _reap(self) -> None:
         for id, child in list(self.children.items()):
@@ -69,6 +72,27 @@ class Scheduler:
                 child = self.context.Process(target=_run_in_child, args=(str(self.workspace.project), run.id), name=run.id)
                 child.start()
                 self.children[run.id] = child
+
+
+    def _show(self) -> None:
+        """Let a process that has the tracker's library loaded tell it what changed."""
+        for loop in self.loops:
+            name = f"tracker {loop}"
+            if name not in self.children and not self._busy(loop) and is_behind(self.workspace, loop):
+                child = self.context.Process(target=_show_in_child, args=(str(self.workspace.project), loop), name=name)
+                child.start()
+                self.children[name] = child
+
+    def _busy(self, loop: str) -> bool:
+        """A run tells the tracker itself when it ends."""
+        with self.workspace.read() as tx:
+            return bool(runs.find(tx, loop=loop, status="running", limit=1))
+
+
+def _show_in_child(project: str, loop: str) -> None:
+    with Workspace(project) as workspace:
+        _log_to(workspace.home / "logs" / "tracker.log")
+        show(workspace, loop)
 
 
 def _run_in_child(project: str, id: str) -> None:

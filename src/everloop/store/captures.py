@@ -12,7 +12,8 @@ import secrets
 import struct
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -88,6 +89,43 @@ def stream(folder: Path, loop: str, after: Position | None = None, *, limit: int
             found.append(prediction)
             position[path.stem] = end
     return found, position
+
+
+def frames(folder: Path, loop: str, after: Position | None = None) -> Iterator[tuple[str, int, Prediction]]:
+    """(segment, byte offset behind the frame, prediction) behind `after`, as `stream` orders them, one segment in memory at a time."""
+    position = after or {}
+    for path in _segments(folder, loop):
+        for prediction, end in _frames(path, position.get(path.stem, 0)):
+            yield path.stem, end, prediction
+
+
+def tail(folder: Path, loop: str, rows: int, wanted: Callable[[Prediction], bool]) -> tuple[Position, Prediction | None]:
+    """A position behind which lie at least the last `rows` predictions that are wanted, if there are so many, and the newest such
+    prediction. Reads segments from the newest back, and no more than it must."""
+    position: Position = {}
+    newest: Prediction | None = None
+    found = 0
+    for path in reversed(_segments(folder, loop)):
+        # A segment that nobody has appended to for a minute ends at its size; another may hold half a frame there.
+        if found >= rows and newest is not None and time.time() - path.stat().st_mtime > 60:
+            position[path.stem] = path.stat().st_size
+            continue
+        before = 0
+        starts: deque[int] = deque(maxlen=max(rows, 1))
+        last: Prediction | None = None
+        for prediction, end in _frames(path, 0):
+            if wanted(prediction):
+                starts.append(before)
+                last = prediction
+            before = end
+        if rows and found < rows and starts:
+            found += len(starts)
+            position[path.stem] = starts[0]
+        else:
+            position[path.stem] = before
+        if last is not None and (newest is None or last.at > newest.at):
+            newest = last
+    return position, newest
 
 
 def find(folder: Path, id: str) -> Prediction:

@@ -98,12 +98,15 @@ def find(
     outcome: str | None = None,
     about: str | None = None,
     after: int = 0,
+    before: int | None = None,
     newest_first: bool = False,
     limit: int = 1000,
 ) -> list[Decision]:
-    """Decisions that match, oldest first unless asked otherwise. `after` is a sequence number to begin behind."""
+    """Decisions that match, oldest first unless asked otherwise. `after` is a sequence number to begin behind, `before` one to end before."""
     query = sa.select(decisions).where(decisions.c.seq > after).limit(limit)
     query = query.order_by(decisions.c.seq.desc() if newest_first else decisions.c.seq)
+    if before is not None:
+        query = query.where(decisions.c.seq < before)
     for column, wanted in (
         (decisions.c.loop, loop),
         (decisions.c.rule, rule),

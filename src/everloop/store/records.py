@@ -67,6 +67,11 @@ def resolve(tx: Connection, beginning: str) -> str:
     return found[0]
 
 
+def of_kind(tx: Connection, kind: str) -> list[str]:
+    """The ids of all records of a kind, oldest first."""
+    return list(tx.execute(sa.select(records.c.id).where(records.c.kind == kind).order_by(records.c.created_at, records.c.id)).scalars())
+
+
 def parents(tx: Connection, id: str) -> list[tuple[str, str]]:
     """(role, id) of each record that this one was made from."""
     rows = tx.execute(sa.select(links.c.role, links.c.parent).where(links.c.child == id).order_by(links.c.role))

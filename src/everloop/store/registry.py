@@ -80,6 +80,11 @@ def deployment(tx: Connection, loop: str) -> Deployment:
     return Deployment(**row._mapping) if row else Deployment(loop=loop)
 
 
+def every_deployment(tx: Connection) -> list[Deployment]:
+    """The deployments of all loops, in one cheap statement that servers repeat."""
+    return [Deployment(**row._mapping) for row in tx.execute(sa.select(deployments).order_by(deployments.c.loop))]
+
+
 def deploy(tx: Connection, new: Deployment, *, replacing: Deployment) -> Deployment:
     """Put a deployment in place of the one that the caller saw. Conflict when somebody changed it meanwhile."""
     serialise(tx)
@@ -95,7 +100,8 @@ def deploy(tx: Connection, new: Deployment, *, replacing: Deployment) -> Deploym
 
 def by_alias(tx: Connection, loop: str, alias: str) -> Registered:
     """`champion`, `challenger`, `previous`, or a number. NotFound with what there is."""
-    if alias.isdigit():
+    # At most nine ASCII digits: what every database takes as an integer; '²' is a digit too, but no number.
+    if alias.isascii() and alias.isdecimal() and len(alias) <= 9:
         return get(tx, loop, int(alias))
     current = deployment(tx, loop)
     aliases = {"champion": current.champion, "challenger": current.challenger, "previous": current.previous}

@@ -1,0 +1,1 @@
+"""scikit-learn: transforms, estimators, baselines, and their stored form."""

@@ -1,0 +1,1 @@
+"""Connectors: where rows come from, each behind the `Source` port."""

@@ -1,0 +1,139 @@
+"""Rows -> parts: 0 train, 1 valid, 2 test."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal, TypeAlias, cast
+
+import numpy as np
+import polars as pl
+
+from everloop.core.errors import BadInput, unknown
+from everloop.data.kinds import kind_of, normalise
+
+How: TypeAlias = Literal["hash", "time", "group"]
+Bits: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
+Parts: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
+
+NEVER_EMPTY_FROM = 10
+
+
+def assign(
+    frame: pl.DataFrame, *, how: How = "hash", by: str | None = None, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2), seed: int = 0
+) -> Parts:
+    """The part of each row, (rows,). `fractions` are those of train, valid and test.
+
+    `hash`: by the row's own content, so that a row keeps its part in every later snapshot and equal rows share one. `group`: the same by the
+    column `by` alone. `time`: by the column `by`, oldest first; equal times share a part. From 10 rows on, no part with a fraction above
+    zero is empty; BadInput when there are fewer different rows (groups, times) than parts.
+    """
+    _check(frame, how, by, fractions)
+    if how == "time":
+        assert by is not None
+        place = _age(frame[by])
+    else:
+        columns = normalise(frame.select(by) if how == "group" and by is not None else frame)
+        place = (_mix(row_hash(columns) ^ np.uint64(_key(f"split {seed}"))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    cuts = np.cumsum(fractions)[:2] / sum(fractions)
+    parts = np.searchsorted(cuts, place, side="right").astype(np.uint8)
+    # A fraction of zero is no part at all: its interval is empty, but the last cut may still round below 1.
+    if fractions[2] == 0:
+        parts[parts == 2] = 1 if fractions[1] else 0
+    return _fill(parts, place, fractions, how, by) if len(parts) >= NEVER_EMPTY_FROM else parts
+
+
+def row_hash(frame: pl.DataFrame) -> Bits:
+    """64 bits of each row's content, (rows,): the same on every platform and version, whatever order the columns are in.
+
+    Nulls add nothing: a row keeps its hash when a column is added that it has no value in. Integers and floats of the same value are equal.
+    """
+    total: Bits = np.zeros(frame.height, dtype=np.uint64)
+    for name in frame.columns:
+        series = frame[name]
+        cells = _mix(_cells(series) + np.uint64(_key(name)))
+        cells[series.is_null().to_numpy()] = 0
+        total += cells
+    return _mix(total)
+
+
+def _cells(series: pl.Series) -> Bits:
+    kind = kind_of(series.dtype)
+    if kind in ("int", "float", "bool"):
+        # + 0.0 makes -0.0 and 0.0 one value; NaNs get one bit pattern.
+        numbers: Any = series.cast(pl.Float64).fill_null(0.0).to_numpy() + 0.0
+        return np.where(np.isnan(numbers), np.nan, numbers).view(np.uint64)
+    if kind == "time":
+        moved = series.cast(pl.Datetime("us")) if series.dtype != pl.Time else series
+        return moved.to_physical().cast(pl.Int64).fill_null(0).to_numpy().view(np.uint64)
+    codes: Any
+    values, codes = _distinct(series)
+    hashes = np.fromiter((_key(value) for value in values), dtype=np.uint64, count=len(values))
+    return hashes[codes]
+
+
+def _distinct(series: pl.Series) -> tuple[list[str | bytes], Any]:
+    """Different values, and the index into them of each row."""
+    if kind_of(series.dtype) == "list":
+        return [repr(value) for value in series.to_list()], np.arange(len(series))
+    unique = series.unique(maintain_order=True)
+    codes = pl.DataFrame({"v": series}).join(
+        pl.DataFrame({"v": unique, "at": np.arange(len(unique), dtype=np.int64)}),
+        on="v",
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
+    )
+    return [b"" if value is None else value for value in unique.to_list()], codes["at"].to_numpy()
+
+
+def _key(value: str | bytes) -> int:
+    data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def _mix(x: Bits) -> Bits:
+    """Finaliser of SplitMix64 (Steele, Lea and Flood 2014): each input bit flips each output bit with probability one half."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _age(times: pl.Series) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The share of rows that are older, counted to the middle of a row, (rows,)."""
+    if times.null_count():
+        raise BadInput(f"{times.null_count()} rows have no time in {times.name!r}, by which the data is split. Fill or remove them.")
+    if times.dtype == pl.String:
+        raise BadInput(f"Column {times.name!r} is text, not a time. Name it where it is read: Files(..., time={times.name!r}).")
+    ranks: Any = times.rank("min").to_numpy()
+    return (ranks - 0.5) / max(len(times), 1)
+
+
+def _fill(parts: Parts, place: np.ndarray[Any, Any], fractions: tuple[float, ...], how: How, by: str | None) -> Parts:
+    """Give an empty part the nearest rows of the others; whole groups of equal rows, the same ones each time."""
+    wanted = [part for part in range(3) if fractions[part] > 0]
+    if all((parts == part).any() for part in wanted):
+        return parts
+    values, group = np.unique(place, return_inverse=True)
+    if len(values) < len(wanted):
+        what = {"hash": "different rows", "group": f"different values in {by!r}", "time": f"different times in {by!r}"}[how]
+        raise BadInput(f"The data has {len(values)} {what}, too few for {len(wanted)} parts. Split it another way: Split(how=...).")
+    sizes = np.bincount(group)
+    share = np.array([fractions[part] for part in wanted]) / sum(fractions)
+    middle: Any = (np.cumsum(sizes) - sizes / 2) / sizes.sum()
+    owner = [int(at) for at in cast("Any", np.searchsorted(np.cumsum(share)[:-1], middle))]
+    # Each part in order takes at least one group and leaves one for each that follows.
+    for at in range(len(values)):
+        low = 0 if at == 0 else owner[at - 1]
+        owner[at] = min(max(owner[at], low, len(wanted) - len(values) + at), low + 1 if at else 0)
+    return np.array(wanted, dtype=np.uint8)[owner][group]
+
+
+def _check(frame: pl.DataFrame, how: str, by: str | None, fractions: tuple[float, float, float]) -> None:
+    if how not in ("hash", "time", "group"):
+        raise BadInput(str(unknown("Split", how, ["hash", "time", "group"])))
+    if how != "hash" and by is None:
+        raise BadInput(f"Split(how={how!r}) needs a column: Split(how={how!r}, by='...').")
+    if by is not None and by not in frame.columns:
+        raise BadInput(f"The data is to be split by {by!r}. {unknown('Column', by, frame.columns)}")
+    if min(fractions) < 0 or fractions[0] <= 0:
+        raise BadInput(f"Fractions {fractions} of train, valid and test must not be negative, and train needs some.")

@@ -1,0 +1,179 @@
+"""A Python value -> plain, tagged lists for `core.digest`: equal values give equal forms, different values different ones."""
+
+from __future__ import annotations
+
+import copyreg
+import math
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from pathlib import PurePath
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
+from typing import Any, cast
+
+from everloop.core.digest import digest
+from everloop.core.errors import BadInput
+from everloop.engine.content import form_of_data, path_form
+from everloop.engine.origin import origin
+
+SCALARS = frozenset({type(None), bool, int, str, bytes})
+_CODE = (FunctionType, BuiltinFunctionType, MethodType, ModuleType, type)
+_WEAK = (weakref.ref, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
+
+
+class NoForm(BadInput):
+    """The value has no canonical form. The message says which part, and the cure; who meets it adds the step and the parameter."""
+
+
+def record_form(id: str) -> object:
+    """A record counts by its id, be it passed as itself or as the handle of the step that made it."""
+    return ["record", id]
+
+
+class Canon:
+    """One walk over a value. `code` gives the form of functions, classes and modules.
+
+    A strict walk raises NoForm at whatever has no form. A forgiving one (for globals) counts an object that holds such a
+    thing, say a connection or a lock, by its class and the functions it holds.
+    """
+
+    def __init__(self, code: Callable[[object], object], *, strict: bool) -> None:
+        self._code = code
+        self._strict = strict
+        self._open: dict[int, int] = {}
+        self._inside_object = 0
+        self._loops = 0
+        self._known: dict[int, tuple[object, object]] = {}
+
+    def form(self, value: object) -> object:
+        kind = type(value)
+        if kind in SCALARS:
+            return value
+        if kind is float:
+            number = cast("float", value)
+            return ["float", "-0.0"] if number == 0.0 and math.copysign(1.0, number) < 0 else number
+        if not self._strict and not self._inside_object:
+            try:
+                return self._nested(value)
+            except (NoForm, RecursionError):
+                return ["opaque", self._code(kind), *self._held(value)]
+        return self._nested(value)
+
+    def _held(self, value: object) -> list[object]:
+        """The functions and classes in an opaque object's attributes: a lock beside a function must not hide the function."""
+        attributes = cast("dict[str, object]", getattr(value, "__dict__", {}))
+        return [[name, self._code(item)] for name, item in sorted(attributes.items()) if isinstance(item, FunctionType | type)]
+
+    def _nested(self, value: object) -> object:
+        if id(value) in self._open:
+            self._loops += 1
+            return ["cycle", len(self._open) - self._open[id(value)]]
+        self._open[id(value)] = len(self._open)
+        try:
+            return self._compound(value)
+        finally:
+            del self._open[id(value)]
+
+    def _compound(self, value: object) -> object:
+        kind = type(value)
+        own = getattr(kind, "__canonical__", None)
+        if own is not None:
+            return own(value, self._inside_object > 0, self.form)
+        if kind is list or kind is tuple:
+            return [kind.__name__, *map(self.form, cast("Sequence[object]", value))]
+        if kind is dict or kind is MappingProxyType:
+            # In order: a body that iterates over the mapping sees it.
+            return ["dict", *([self.form(k), self.form(v)] for k, v in cast("Mapping[object, object]", value).items())]
+        if kind is set or kind is frozenset:
+            return [kind.__name__, *sorted(digest(self.form(item)) for item in cast("Iterable[object]", value))]
+        if kind is object:
+            raise NoForm("an object() without content equals only itself")
+        if isinstance(value, Enum):
+            return ["enum", self._code(kind), value.name, self.form(value.value)]
+        if isinstance(value, _CODE):
+            return self._code(value)
+        if isinstance(value, PurePath):
+            from pathlib import Path
+
+            return path_form(Path(value))
+        if isinstance(value, _WEAK):
+            if self._strict:
+                raise NoForm(f"a {kind.__name__} may lose its content at any time")
+            return ["weak"]
+        try:
+            data = form_of_data(value, self.form)
+        except NoForm:
+            raise
+        except BadInput as error:
+            raise NoForm(str(error)) from error
+        return data if data is not None else self._object(value)
+
+    def _object(self, value: object) -> object:
+        record = self._record(value)
+        if record is not None:
+            return record
+        if id(value) in self._known:
+            return self._known[id(value)][1]
+        loops = self._loops
+        self._inside_object += 1
+        try:
+            form: object = ["object", digest(self._struct(value) or self._wrapped(value) or self._reduced(value))]
+        finally:
+            self._inside_object -= 1
+        if loops == self._loops:
+            self._known[id(value)] = (value, form)
+        return form
+
+    def _record(self, value: object) -> object | None:
+        record = cast("Any", sys.modules.get("everloop.core.record"))
+        return record_form(cast("Any", value).id) if record is not None and isinstance(value, record.Record) else None
+
+    def _struct(self, value: object) -> list[object] | None:
+        msgspec = cast("Any", sys.modules.get("msgspec"))
+        if msgspec is None or not isinstance(value, msgspec.Struct):
+            return None
+        names: tuple[str, ...] = cast("Any", value).__struct_fields__
+        return ["struct", self._code(type(value)), *([name, self.form(getattr(value, name))] for name in names)]
+
+    def _wrapped(self, value: object) -> list[object] | None:
+        """What `functools.cache` and the like make of a function: the function and the settings, not what was remembered."""
+        inner = getattr(value, "__wrapped__", None)
+        if not callable(inner) or not callable(value):
+            return None
+        settings = getattr(value, "cache_parameters", None)
+        return ["wrapped", self._code(type(value)), self.form(inner), self.form(settings()) if callable(settings) else None]
+
+    def _reduced(self, value: object) -> list[object]:
+        """By the pickle protocol's own answer to "what are you made of": class or maker, arguments, state, items."""
+        kind = type(value)
+        reducer = cast("Callable[[object], object] | None", copyreg.dispatch_table.get(kind))
+        try:
+            parts: Any = reducer(value) if reducer is not None else value.__reduce_ex__(2)
+        except BadInput:
+            raise
+        except Exception as error:
+            raise NoForm(f"a {kind.__module__}.{kind.__qualname__} has no content to compare ({error})") from error
+        if isinstance(parts, str):
+            module = sys.modules.get(str(getattr(value, "__module__", None)))
+            library = module is not None and origin(module.__name__).kind == "library"
+            return ["global", self._code(kind), self._code(module) if library else str(getattr(value, "__module__", "")), parts]
+        maker, arguments = cast("tuple[object, tuple[object, ...]]", parts[:2])
+        state, items, pairs = cast("tuple[Any, Any, Any]", (*parts[2:5], None, None, None)[:3])
+        members = [
+            self._state(state),
+            [self.form(item) for item in items] if items is not None else [],
+            [[self.form(k), self.form(v)] for k, v in pairs] if pairs is not None else [],
+        ]
+        if getattr(maker, "__name__", "") == "__newobj__":
+            return ["new", self._code(arguments[0]), [self.form(item) for item in arguments[1:]], *members]
+        return ["made", self._code(kind), self.form(maker), [self.form(item) for item in arguments], *members]
+
+    def _state(self, state: Any) -> object:
+        """Attributes by name: in which order they were set is nobody's meaning."""
+        kind: object = cast("object", type(state))
+        if kind is dict and all(type(name) is str for name in state):
+            return ["state", *([name, self.form(state[name])] for name in sorted(state))]
+        if kind is tuple and len(state) == 2:
+            return ["states", *map(self._state, state)]
+        return self.form(state)

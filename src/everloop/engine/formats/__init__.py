@@ -1,0 +1,1 @@
+"""One way to keep a step's result a module."""

@@ -1,0 +1,16 @@
+"""What formats share that keep everything in one blob."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import Connection
+
+from everloop.engine.artifacts import Artifact
+from everloop.store.blobs import Blobs
+
+
+class InBlob:
+    def present(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> bool:
+        return blobs.has(artifact.blob)
+
+    def duplicate(self, value: object) -> object | None:
+        return None

@@ -1,0 +1,93 @@
+"""A run, from the request to its end: what the command line, the scheduler and rehearsals do around the ring."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping
+
+from everloop.core.errors import EverloopError
+from everloop.core.runs import Run
+from everloop.engine.events import Observer
+from everloop.engine.run import execute
+from everloop.loop import cycle
+from everloop.project import Loop
+from everloop.release.mirror import reflect
+from everloop.steps import person
+from everloop.store import ledger, runs
+from everloop.store.workspace import Workspace
+
+PIPELINE = "cycle"
+
+
+def request(workspace: Workspace, loop: str, *, options: Mapping[str, object] | None = None, foreground: bool = False) -> Run:
+    """A person asks for a run: the decision, and the run. In the foreground it is claimed for this process, else queued for the scheduler."""
+    actor = person()
+    asked = {name: value for name, value in (options or {}).items() if value}
+    reason = "A person asked for a run" + (f" with {', '.join(f'{name} {value}' for name, value in asked.items())}" if asked else "") + "."
+    with workspace.write() as tx:
+        decision = ledger.append(tx, loop=loop, rule="trigger:person", action="start_run", reason=reason, evidence=asked, actor=actor)
+        run = runs.queue(tx, loop, PIPELINE, decision=decision.id, options={**asked, "foreground": foreground})
+        return (runs.claim(tx, run.id) or run) if foreground else run
+
+
+def perform(workspace: Workspace, loop: Loop, run: Run, *, observers: Iterable[Observer] = ()) -> Run:
+    """Execute a claimed run here: how it ended. An exception of the user's code comes out as it is, with the run marked as failed.
+
+    What nobody watches is paged: a run that was queued and fails calls a person.
+    """
+    changes = run.options.get("params")
+    changed = loop.with_params(changes) if isinstance(changes, dict) else loop
+    pinned = run.options.get("snapshot")
+    try:
+        execute(cycle, changed, snapshot=pinned, workspace=workspace, run=run, observers=observers)
+    except Exception as error:
+        if not run.options.get("foreground"):
+            _call_a_person(workspace, loop, run, error)
+        raise
+    with workspace.read() as tx:
+        ended = runs.get(tx, run.id)
+    show(workspace, loop.name, run=ended)
+    return ended
+
+
+def show(workspace: Workspace, loop: str, *, run: Run | None = None) -> None:
+    """Tell the tracker what it does not know. Its trouble is no trouble of the run: what it missed, it is told the next time."""
+    try:
+        reflect(workspace, loop, run=run)
+    except Exception as error:
+        print(f"The tracker was not told of {run.id if run else loop}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+
+
+def settle(workspace: Workspace) -> None:
+    """Runs whose process is gone are marked as crashed; those that nobody waits for are queued again, with a decision each."""
+    with workspace.read() as tx:
+        if not any(runs.is_gone(run.process) for run in runs.find(tx, status="running")):
+            return
+    with workspace.write() as tx:
+        crashed, again = runs.requeue_crashed(tx)
+        for run in crashed:
+            repeated = next((other for other in again if other.decision == run.decision), None)
+            reason = f"The process of {run.id} is gone." + (
+                f" It starts again as {repeated.id}." if repeated else " It is not started again."
+            )
+            action, about = ("resume" if repeated else "give_up"), (run.id, repeated.id if repeated else "")
+            ledger.append(tx, loop=run.loop, rule="crashed run", action=action, reason=reason, about=about, actor=person())
+
+
+def _call_a_person(workspace: Workspace, loop: Loop, run: Run, error: Exception) -> None:
+    from everloop.monitor.pages import page
+
+    what = str(error) if isinstance(error, EverloopError) else f"{type(error).__name__}: {error}"
+    reason = f"Run {run.id} of {loop.name!r} failed: {what}. The champion stays; see .everloop/logs/{run.id}.log."
+    with workspace.write() as tx:
+        page(
+            tx,
+            loop=loop.name,
+            rule="failed run",
+            reason=reason,
+            actor=run.id,
+            at=time.time(),
+            about=(run.id, run.decision),
+            sinks=tuple(loop.sinks),
+        )

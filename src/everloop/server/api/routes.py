@@ -1,0 +1,92 @@
+"""Every route of the API. Handlers are plain functions: they wait for the database, so they run in threads."""
+
+from __future__ import annotations
+
+import msgspec
+import sqlalchemy as sa
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from everloop.core.errors import unknown
+from everloop.core.runs import Run
+from everloop.queries import chain, decisions, overview, runs, status
+from everloop.server.api.schema import describe, reply
+from everloop.server.inputs import Before, Filter, Id, Limit, Name, Outcome, Status
+from everloop.store.workspace import Workspace
+
+
+class Health(msgspec.Struct, frozen=True):
+    status: str
+
+
+class Loops(msgspec.Struct, frozen=True):
+    loops: list[overview.Glance]
+
+
+class Versions(msgspec.Struct, frozen=True):
+    versions: list[status.VersionState]
+
+
+class Runs(msgspec.Struct, frozen=True):
+    runs: list[Run]
+
+
+def install(app: FastAPI, workspace: Workspace) -> None:
+    @app.get("/healthz", responses=reply(Health), tags=["server"])
+    def healthz() -> Response:
+        """Whether the server answers and reaches its database."""
+        with workspace.read() as tx:
+            tx.execute(sa.text("SELECT 1"))
+        return _json(Health(status="ok"))
+
+    @app.get("/api/status", responses=reply(Loops), tags=["loops"])
+    def all_loops() -> Response:
+        """How every loop stands."""
+        return _json(Loops(loops=overview.glances(workspace)))
+
+    @app.get("/api/loops/{loop}", responses=reply(overview.LoopReport), tags=["loops"])
+    def one_loop(loop: Name) -> Response:
+        """Deployment, versions, windows and the latest decisions of one loop."""
+        return _json(overview.report(workspace, loop))
+
+    @app.get("/api/versions", responses=reply(Versions), tags=["loops"])
+    def all_versions(loop: Filter = "") -> Response:
+        """Registered versions, oldest first."""
+        if loop and loop not in (names := status.loop_names(workspace)):
+            raise unknown("Loop", loop, names)
+        return _json(Versions(versions=status.versions(workspace, loop or None)))
+
+    @app.get("/api/runs", responses=reply(Runs), tags=["runs"])
+    def all_runs(loop: Filter = "", status: Status = "", limit: Limit = 100) -> Response:
+        """Runs, newest first."""
+        return _json(Runs(runs=runs.find(workspace, loop=loop or None, status=status or None, limit=limit)))
+
+    @app.get("/api/runs/{id}", responses=reply(runs.RunReport), tags=["runs"])
+    def one_run(id: Id) -> Response:
+        """A run with its steps and what they made."""
+        return _json(runs.report(workspace, id))
+
+    @app.get("/api/why/{id:path}", responses=reply(chain.Explanation), tags=["lineage"])
+    def why(id: Id) -> Response:
+        """Where something came from, back to the source, and the decisions on the way."""
+        return _json(chain.explain(workspace, id))
+
+    @app.get("/api/decisions", responses=reply(decisions.Entries), tags=["ledger"])
+    def ledger(loop: Filter = "", action: Filter = "", outcome: Outcome = "", before: Before = None, limit: Limit = 100) -> Response:
+        """Decisions, newest first."""
+        found = decisions.entries(workspace, loop=loop or None, action=action or None, outcome=outcome or None, before=before, limit=limit)
+        return _json(found)
+
+    @app.get("/api/ledger/verify", responses=reply(decisions.LedgerState), tags=["ledger"])
+    def verify() -> Response:
+        """Whether every entry of the ledger is still what was written."""
+        return _json(decisions.ledger_state(workspace))
+
+    describe(
+        app,
+        [Health, Loops, Versions, Runs, overview.LoopReport, runs.RunReport, chain.Explanation, decisions.Entries, decisions.LedgerState],
+    )
+
+
+def _json(value: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -1,0 +1,92 @@
+"""Proposals -> decisions in the ledger and at most one queued run, together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy.engine import Connection
+
+from everloop.core.live import Decision
+from everloop.store import ledger, runs
+from everloop.store.database import serialise
+from everloop.store.workspace import Workspace
+from everloop.trigger.decide import ACTION, PERSON, decide
+from everloop.trigger.evidence import Evidence, Proposal
+from everloop.trigger.triggers import Trigger
+
+PIPELINE = "cycle"
+
+
+def consider(
+    workspace: Workspace,
+    loop: str,
+    triggers: Sequence[Trigger],
+    evidence: Evidence,
+    *,
+    now: float,
+    actor: str,
+    options: Mapping[str, object] | None = None,
+) -> list[Decision]:
+    """Ask every trigger, and act on what they propose. `options` go to the run."""
+    with workspace.read() as tx:
+        running = pending(tx, loop)
+        asked = [
+            decide(trigger, evidence, last=last_started(tx, loop, trigger.rule), running=running, now=now, options=options)
+            for trigger in triggers
+        ]
+    proposals = [proposal for proposal in asked if proposal is not None]
+    return fire(workspace, loop, proposals, now=now, actor=actor) if proposals else []
+
+
+def fire(workspace: Workspace, loop: str, proposals: Sequence[Proposal], *, now: float, actor: str) -> list[Decision]:
+    """Write the decisions; several proposals start one run, and join the one that is queued or running already.
+
+    Looks again inside of the transaction, so that of several processes with the same evidence one acts. A suppression is written
+    once for each rule and evidence.
+    """
+    decisions: list[Decision] = []
+    with workspace.write() as tx:
+        serialise(tx)
+        waiting = [*runs.find(tx, loop=loop, status="queued", limit=1), *runs.find(tx, loop=loop, status="running", limit=1)]
+        run = waiting[0].id if waiting else None
+        for proposal in proposals:
+            seen = str(proposal.evidence.get("seen", ""))
+            if proposal.outcome == "done" and not _acted_on(tx, loop, proposal, seen):
+                if run is None:
+                    decision = _write(tx, loop, proposal, run=None, now=now, actor=actor)
+                    run = runs.queue(tx, loop, PIPELINE, decision=decision.id, options=proposal.options).id
+                    decisions.append(decision)
+                    continue
+                proposal = proposal._replace(outcome="suppressed", reason=f"{proposal.reason} No run of its own: joined {run}.")  # noqa: PLW2901
+            if proposal.outcome == "suppressed" and not _written(tx, loop, proposal, seen):
+                decisions.append(_write(tx, loop, proposal, run=run, now=now, actor=actor))
+    return decisions
+
+
+def last_started(tx: Connection, loop: str, rule: str) -> Decision | None:
+    """The last decision by which this rule started a run."""
+    return next(iter(ledger.find(tx, loop=loop, rule=rule, action=ACTION, outcome="done", newest_first=True, limit=1)), None)
+
+
+def pending(tx: Connection, loop: str) -> int:
+    """Runs of the loop that are queued or running."""
+    return sum(len(runs.find(tx, loop=loop, status=status)) for status in ("queued", "running"))
+
+
+def _write(tx: Connection, loop: str, proposal: Proposal, *, run: str | None, now: float, actor: str) -> Decision:
+    return ledger.append(
+        tx, loop=loop, rule=proposal.rule, action=proposal.action, outcome=proposal.outcome, reason=proposal.reason,
+        about=(*proposal.about, run or ""), evidence=proposal.evidence, actor=actor, at=now,
+    )  # fmt: skip
+
+
+def _acted_on(tx: Connection, loop: str, proposal: Proposal, seen: str) -> bool:
+    last = last_started(tx, loop, proposal.rule)
+    return proposal.rule != PERSON and last is not None and last.evidence.get("seen") == seen
+
+
+def _written(tx: Connection, loop: str, proposal: Proposal, seen: str) -> bool:
+    """Whether this rule's suppression for this evidence is in the ledger. A person who asks again is always answered."""
+    if not seen:
+        return False
+    return bool(ledger.find(tx, loop=loop, rule=proposal.rule, outcome="suppressed", about=seen, limit=1))
