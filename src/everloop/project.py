@@ -84,9 +84,7 @@ def load(folder: Path | str = ".") -> dict[str, Loop]:
 
     Raises BadProject when the file is missing, declares no loop, or does not import; then the message is the user's own traceback.
     """
-    path = Path(folder).absolute() / FILE
-    if not path.is_file():
-        raise BadProject(f"There is no {FILE} in {path.parent}. Write one with 'everloop init', or go to the folder that has it.")
+    path = must_exist(folder)
     found: dict[str, Loop] = {}
     for value in vars(_execute(path)).values():
         if isinstance(value, Loop):
@@ -98,6 +96,14 @@ def load(folder: Path | str = ".") -> dict[str, Loop]:
             f"{path} declares no loop. It needs a line such as: loop = Loop('name', source=..., target=..., model=..., metrics=[...])."
         )
     return found
+
+
+def must_exist(folder: Path | str) -> Path:
+    """The path of `loop.py` in `folder`. BadProject when there is none."""
+    path = Path(folder).absolute() / FILE
+    if not path.is_file():
+        raise BadProject(f"There is no {FILE} in {path.parent}. Write one with 'everloop init', or go to the folder that has it.")
+    return path
 
 
 def choose(loops: Mapping[str, Loop], name: str | None) -> Loop:

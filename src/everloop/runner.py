@@ -34,7 +34,7 @@ def request(workspace: Workspace, loop: str, *, options: Mapping[str, object] | 
 def perform(workspace: Workspace, loop: Loop, run: Run, *, observers: Iterable[Observer] = ()) -> Run:
     """Execute a claimed run here: how it ended. An exception of the user's code comes out as it is, with the run marked as failed.
 
-    What nobody watches is paged: a run that was queued and fails calls a person.
+    What nobody watches is paged: a run that was queued and fails calls a person. The tracker is not told here, see `show`.
     """
     changes = run.options.get("params")
     changed = loop.with_params(changes) if isinstance(changes, dict) else loop
@@ -46,17 +46,15 @@ def perform(workspace: Workspace, loop: Loop, run: Run, *, observers: Iterable[O
             _call_a_person(workspace, loop, run, error)
         raise
     with workspace.read() as tx:
-        ended = runs.get(tx, run.id)
-    show(workspace, loop.name, run=ended)
-    return ended
+        return runs.get(tx, run.id)
 
 
-def show(workspace: Workspace, loop: str, *, run: Run | None = None) -> None:
-    """Tell the tracker what it does not know. Its trouble is no trouble of the run: what it missed, it is told the next time."""
+def show(workspace: Workspace, loop: str) -> None:
+    """Tell the tracker what it does not know. Its trouble is nobody else's: what it missed, it is told the next time."""
     try:
-        reflect(workspace, loop, run=run)
+        reflect(workspace, loop)
     except Exception as error:
-        print(f"The tracker was not told of {run.id if run else loop}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        print(f"The tracker was not told of all of {loop!r}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
 
 
 def settle(workspace: Workspace) -> None:

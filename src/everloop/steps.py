@@ -215,7 +215,7 @@ def stop(loop: Loop, data: Snapshot, verdict: Verdict) -> None:
     """Schema skew: nothing is trained, a person is called."""
     from everloop.monitor.pages import page
 
-    broken = "; ".join(finding.message for finding in verdict.failures)
+    broken = "; ".join(finding.message.rstrip(".") for finding in verdict.failures)
     reason = f"The data of {loop.name!r} do not fit its schema: {broken}. Nothing was trained; the champion stays."
     evidence = {"findings": msgspec.to_builtins(verdict.failures)}
     run = current_run()
@@ -229,7 +229,7 @@ def stop(loop: Loop, data: Snapshot, verdict: Verdict) -> None:
 @step(effect=True)
 def refuse(loop: Loop, data: Snapshot, candidate: Candidate, evaluation: Evaluation, verdict: Verdict) -> None:
     """A candidate that failed its gate, or its parity with the served answers, is no version."""
-    reason = f"The candidate is refused: {'; '.join(finding.message for finding in verdict.failures)}."
+    reason = f"The candidate is refused: {'; '.join(finding.message.rstrip('.') for finding in verdict.failures)}."
     run = current_run()
     with current().write() as tx:
         about = (run, verdict.id, candidate.id, evaluation.id)

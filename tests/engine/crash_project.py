@@ -18,6 +18,7 @@ from everloop.engine.step import step
 from everloop.store import records, runs
 from everloop.store.workspace import Workspace
 
+
 def note(name: str) -> None:
     with Path("bodies.txt").open("a") as file:
         file.write(name + "\n")

@@ -202,7 +202,7 @@ def remembered(x):
 ''',
     "lazy_one.py": "def value():\n    return 1\n\n\ndef other():\n    return 2\n",
     "lazy_two.py": "def value():\n    return 1\n\n\ndef other():\n    return 2\n",
-    "decorators.py": '''
+    "decorators.py": """
 import functools
 
 
@@ -223,8 +223,8 @@ def times(n):
         return wrapper
 
     return decorate
-''',
-    "registry.py": '''
+""",
+    "registry.py": """
 def double(x):
     return x * 2
 
@@ -234,7 +234,7 @@ def triple(x):
 
 
 REGISTRY = {"double": double, "triple": triple}
-''',
+""",
     "pkg/__init__.py": "",
     "pkg/inner.py": "from . import deep\n\n\ndef value():\n    from .deep import far\n\n    return far() + deep.near()\n",
     "pkg/deep.py": "def far():\n    return 1\n\n\ndef near():\n    return 2\n\n\ndef unused():\n    return 3\n",

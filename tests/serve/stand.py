@@ -57,6 +57,9 @@ def offer_tiny(folder: Path) -> None:
     (info / "entry_points.txt").write_text("[everloop.predictors]\ntiny = tiny_model:load\n")
     sys.path.append(str(folder))
     plugins._group.cache_clear()
+    # Servers that are started later find the bytecode of those before.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(HERE), os.environ.get("PYTHONPATH", "")])
 
 

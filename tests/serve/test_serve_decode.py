@@ -56,7 +56,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(tables, st.booleans())
 def test_rows_that_fit_come_out_as_they_went_in(rows: list[dict[str, Any]], bare: bool) -> None:
     decoded = everything.decode(json.dumps(rows if bare else {"rows": rows}).encode(), limit=10)
@@ -67,6 +67,7 @@ def test_rows_that_fit_come_out_as_they_went_in(rows: list[dict[str, Any]], bare
     assert Framer(ALL)(decoded).height == len(rows)
 
 
+@settings(deadline=None)
 @given(
     anything
     | st.fixed_dictionaries({"rows": anything})
@@ -89,6 +90,7 @@ def test_any_json_is_decoded_or_refused_in_a_sentence(value: Any) -> None:
     assert len(str(refusal)) > 10
 
 
+@settings(deadline=None)
 @given(st.binary() | st.tuples(st.binary(max_size=3), st.just(json.dumps([ROW]).encode()), st.binary(max_size=3)).map(b"".join))
 def test_any_bytes_are_decoded_or_refused_in_a_sentence(body: bytes) -> None:
     try:

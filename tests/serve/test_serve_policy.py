@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everloop.core.live import Deployment
@@ -21,6 +21,7 @@ def chosen(deployment: Deployment) -> set[str]:
     return {key for key in KEYS if answerer(deployment, key) == "challenger"}
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.sampled_from([0.01, 0.05, 0.25, 0.5, 0.9]), st.integers(2, 1000))
 def test_the_challenger_answers_its_share(share: float, challenger: int) -> None:
     part = len(chosen(canary(share, challenger))) / len(KEYS)
@@ -38,6 +39,7 @@ def test_another_challenger_is_tried_on_other_callers() -> None:
     assert abs(both - 0.25) < 0.02
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.text())
 def test_any_key_has_one_answerer(key: str) -> None:
     assert answerer(canary(0.5), key) == answerer(canary(0.5), key)

@@ -10,15 +10,16 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
-from stand import captured, deploy, digits, fitted, serving
+import tiny_model
+from stand import ROW, captured, deploy, digits, fitted, serving, tiny
 
 from everloop.core.errors import BadInput, Broken
 from everloop.core.live import Prediction
-from everloop.core.models import Evaluation
+from everloop.core.models import Evaluation, Version
 from everloop.serve.batch import score_frame
 from everloop.serve.proof import prove
 from everloop.serve.replay import replay
-from everloop.store import captures, tables
+from everloop.store import captures, records, registry, tables
 from everloop.store.registry import Registered
 from everloop.store.workspace import Workspace
 
@@ -98,6 +99,28 @@ def test_rows_that_the_server_refuses_are_no_proof(project: Workspace, read: Mad
 
 def test_without_golden_rows_nothing_is_proven(project: Workspace, read: Made) -> None:
     assert not prove(project, read[0], msgspec.structs.replace(read[1], golden="")).passed
+
+
+def test_a_model_that_cannot_answer_its_golden_rows_any_more_is_not_proven(project: Workspace) -> None:
+    golden = pl.DataFrame([ROW] * 3)
+    number = tiny(project, golden=golden)
+    with project.read() as tx:
+        registered = registry.get(tx, "tiny", number)
+        evaluation = records.load(tx, records.load(tx, registered.version, Version).evaluation, Evaluation)
+    assert prove(project, registered, evaluation).passed
+    original = tiny_model.Tiny.predict
+
+    def ailing(self: tiny_model.Tiny, rows: pl.DataFrame) -> Any:
+        del self, rows
+        raise ImportError("planted: a library is gone")
+
+    try:
+        tiny_model.Tiny.predict = ailing  # type: ignore[method-assign]
+        proven = prove(project, registered, evaluation)
+    finally:
+        tiny_model.Tiny.predict = original  # type: ignore[method-assign]
+    assert [finding.check for finding in proven.failures] == ["answered"]
+    assert "planted: a library is gone" in proven.failures[0].message
 
 
 def test_infinities_are_left_out_and_said_to_be(project: Workspace, read: Made) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import json
 import math
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +15,11 @@ from contextlib import contextmanager
 import httpx
 from stand import ROW, Server, captured, deploy, eventually, serving, tiny
 
-from everloop.serve.refresh import ERRORS_CURSOR
+from everloop.serve.app import App
+from everloop.serve.limits import Limits
+from everloop.serve.proof import _post
+from everloop.serve.refresh import ERRORS_CURSOR, Refresher
+from everloop.serve.table import Router
 from everloop.store import registry
 from everloop.store.workspace import Workspace
 
@@ -144,10 +152,52 @@ def test_a_changed_model_file_is_not_served(workspace: Workspace) -> None:
     with serving(workspace) as server:
         with workspace.read() as tx:
             folder = workspace.blobs.tree(registry.get(tx, "tiny", 2).model)
-        (folder / "model.json").write_text('{"bias": 666}')
+        file = folder / "model.json"
+        good = file.read_text()
+        file.write_text('{"bias": 666}')
         deploy(workspace, champion=2)
         eventually(lambda: "was changed" in server.client.get("/readyz").text)
         assert server.version() == 1
+        # It is tried again, and served when it is what was registered.
+        file.write_text(good)
+        eventually(lambda: server.version() == 2)
+
+
+def test_a_replaced_version_is_forgotten_with_its_thread(workspace: Workspace) -> None:
+    tiny(workspace)
+    tiny(workspace, bias=1)
+    deploy(workspace, champion=1)
+    router = Router(limits=Limits(inline_s=0.0))
+    refresher = Refresher(workspace, router)
+    refresher.refresh()
+    app = App(router)
+    asyncio.run(_post(app, "tiny", json.dumps([ROW]).encode()))
+    lane = weakref.ref(router.champion("tiny"))
+
+    def threads() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name.startswith("everloop 'tiny'")]
+
+    assert len(threads()) == 1
+    deploy(workspace, champion=2)
+    refresher.refresh()
+    assert router.champion("tiny").number == 2
+    eventually(lambda: gc.collect() is not None and lane() is None and not threads())
+
+
+def test_a_refresh_without_a_change_keeps_the_table(workspace: Workspace) -> None:
+    tiny(workspace)
+    deploy(workspace, champion=1)
+    router = Router()
+    refresher = Refresher(workspace, router)
+    refresher.refresh()
+    table = router.table
+    refresher.refresh()
+    assert router.table is table
+    deploy(workspace, champion=1, challenger=1, stage="shadow")
+    lane = router.champion("tiny")
+    refresher.refresh()
+    assert router.table is not table
+    assert router.champion("tiny") is lane is router.served("tiny").challenger
 
 
 def test_a_model_that_is_deployed_later_is_served_without_a_restart_and_one_that_is_withdrawn_is_not(workspace: Workspace) -> None:

@@ -1,6 +1,6 @@
 """A real predictor without any library: offered under the entry point `tiny`, so that servers start quickly.
 
-`model.json` in its folder says how it behaves: {"bias": 0.0, "sleep_s": 0.0, "fail_above": null, "fail_load": false}.
+`model.json` in its folder says how it behaves: {"bias": 0.0, "sleep_s": 0.0, "fail_above": null, "fail_load": false, "chatty": false}.
 It answers 1 when x0 + x1 + n + bias > 0 with the logistic function as probability.
 """
 
@@ -28,6 +28,8 @@ class Tiny:
         limit = self.behaviour.get("fail_above")
         if limit is not None and (total > limit).any():
             raise ArithmeticError("planted: this row is too much")
+        if self.behaviour.get("chatty"):
+            print("x" * 100_000)
         time.sleep(self.behaviour.get("sleep_s", 0.0))
         high = 1 / (1 + np.exp(-np.clip(total, -50, 50)))
         return Answers((total > 0).astype(np.int64), np.stack([1 - high, high], axis=1))

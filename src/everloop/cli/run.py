@@ -25,7 +25,7 @@ def run(args: Namespace) -> int:
     from everloop.cli.progress import Progress
     from everloop.core.errors import EverloopError
     from everloop.project import choose, load
-    from everloop.runner import perform, request, settle
+    from everloop.runner import perform, request, settle, show
     from everloop.store.workspace import Workspace
 
     loop = choose(load(args.project), args.loop)
@@ -50,6 +50,8 @@ def run(args: Namespace) -> int:
                 progress.close()
                 say(_users_traceback(error), "", f"Run {run_.id} failed; finished steps are kept. Mend the code and run again.")
                 return FAILED
+            finally:
+                show(workspace, loop.name)
     if args.json:
         emit_json({"run": run_})
     else:

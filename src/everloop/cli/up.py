@@ -10,6 +10,7 @@ from everloop.cli.output import emit_json, say
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=8000, help="port of the data plane (default 8000)")
+    parser.add_argument("--control-host", default="127.0.0.1", help="address of the pages; another than this machine needs EVERLOOP_TOKEN")
     parser.add_argument("--control-port", type=int, default=8700, help="port of the control plane's pages (default 8700)")
     parser.add_argument("--workers", type=int, default=1, help="data plane processes (default 1)")
     parser.add_argument("--tick", type=float, default=1.0, metavar="SECONDS", help="how often to watch (default 1)")
@@ -19,27 +20,33 @@ def run(args: Namespace) -> int:
     from pathlib import Path
 
     from everloop.cli.ports import must_be_free
-    from everloop.project import load
+    from everloop.project import must_exist
     from everloop.server.supervisor import supervise, tree
     from everloop.store.locks import file_lock
     from everloop.store.workspace import Workspace
 
-    names = sorted(load(args.project))
-    for port, option in ((args.port, "--port"), (args.control_port, "--control-port")):
-        must_be_free(args.host, port, option)
+    must_exist(args.project)
+    must_be_free(args.host, args.port, "--port")
+    must_be_free(args.control_host, args.control_port, "--control-port")
     with Workspace(args.project) as workspace:
         lock = workspace.home / "up.lock"
     with file_lock(lock):
         say(
-            f"Watching {', '.join(names)}.",
-            f"  predictions  http://{args.host}:{args.port}/predict/{names[0]}",
-            f"  pages        http://{args.host}:{args.control_port}/",
+            f"Watching the loops of {Path(args.project).absolute() / 'loop.py'}.",
+            f"  predictions  http://{args.host}:{args.port}/predict/<loop>",
+            f"  pages        http://{args.control_host}:{args.control_port}/",
             "Ctrl-C ends it.",
         )
         if args.json:
-            emit_json(
-                {"predictions": f"http://{args.host}:{args.port}", "pages": f"http://{args.host}:{args.control_port}", "loops": names}
-            )
+            emit_json({"predictions": f"http://{args.host}:{args.port}", "pages": f"http://{args.control_host}:{args.control_port}"})
         project = str(Path(args.project).absolute())
-        children = tree(project, host=args.host, port=args.port, workers=args.workers, control_port=args.control_port, tick_s=args.tick)
+        children = tree(
+            project,
+            host=args.host,
+            port=args.port,
+            workers=args.workers,
+            control_host=args.control_host,
+            control_port=args.control_port,
+            tick_s=args.tick,
+        )
         return supervise(children, say=lambda text: say(f"everloop: {text}"))

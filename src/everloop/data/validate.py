@@ -1,7 +1,7 @@
 """Profile and schema -> the verdict on the data.
 
-Schema skew (columns missing, added, of another kind or empty, too few rows) stops; value skew (new nulls, values out of range, new
-categories) warns and asks for retraining.
+Schema skew (columns missing, added, of another kind or empty, also in a part of the rows; too few rows) stops; value skew (a few nulls,
+values out of range, new categories) warns and asks for retraining.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from everloop.core.tables import Column, ColumnProfile, ColumnRule, Profile, Sch
 from everloop.core.verdict import Finding, Verdict, verdict
 
 OUT_OF_RANGE_SHARE = 0.01
+# A column that must have values and lacks them in more rows than this is missing from a batch, not a slip of the pen in one row.
+MISSING_SHARE = 0.01
 MOSTLY_NUMBERS_SHARE = 0.95
 SAMPLES = 5
 
@@ -130,7 +132,7 @@ def _nulls(rule: ColumnRule, seen: ColumnProfile, series: pl.Series | None) -> F
         subject=rule.name,
         observed=empty,
         limit=0,
-        severity="warn",
+        severity="stop" if empty > MISSING_SHARE * seen.rows else "warn",
         evidence=evidence,
     )
 

@@ -162,7 +162,7 @@ def deliver(story: Story) -> None:
     )
     story.holds("it beats the dummy baseline beyond its interval", found.low > dummy.value, f"dummy {dummy.value:.3f}")
     story.holds("version 1 is champion", story.champion() == 1)
-    story.stage.wait("the data plane to answer", story.traffic.answers_at_all)
+    story.stage.wait("the data plane to answer", story.traffic.is_served)
     answer = story.traffic.send(story.healthy[:1])
     story.holds("and answers over HTTP", len(answer) == 1 and answer[0].version == 1, answer[0].id if answer else story.traffic.failures)
     story.facts |= {"version_1": entry.version, "accuracy_evaluated": found.value, "first_prediction": answer[0].id}
@@ -209,7 +209,7 @@ def notice(story: Story) -> None:
     before, windows = story.now(), story.windows_closed()
     story.drifted = story.traffic.send(story.scan(WINDOW_ROWS))
     page = story.decided("a page about performance", after=before, action="page", outcome="done")
-    story.holds("a person is paged, with no label known", "estimated" in page.reason, page.reason)
+    story.holds("a person is paged, with no label known", "estimated" in page.reason.lower(), page.reason)
     fired = story.decided("the trigger", after=before, action="start_run", outcome="done")
     story.holds("the trigger fires and says why", "performance" in fired.rule and fired.reason, fired.reason)
     run = story.started_by(fired)
@@ -278,11 +278,19 @@ def roll_back(story: Story) -> None:
     story.holds(
         "it passes the gate on the data it was given", run.result.get("version") == f"{LOOP}/3", run.result.get("summary", run.error)
     )
-    canary = story.decided("the canary stage", after=before, action="canary", meanwhile=lambda: _work(story, 10))
+    unlabelled: list[Answer] = []
+    canary = story.decided(
+        "the canary stage", after=before, action="canary", meanwhile=lambda: unlabelled.extend(story.traffic.send(story.scan(10)))
+    )
+    served = story.stage.wait(
+        "version 3 to answer", lambda: [one for one in story.traffic.send(story.scan(10)) if one.version == 3] or None
+    )
+    story.holds("no label known yet, it comes to answer a share of the live traffic", served, canary.reason)
     started = time.monotonic()
+    _label(story, unlabelled)
     back = story.decided("the rollback", after=before, action="rollback", meanwhile=lambda: _work(story, 20))
     took = time.monotonic() - started
-    story.holds("its labels roll it back in seconds", took < 30, f"{took:.1f} s after the canary began: {back.reason}")
+    story.holds("its labels roll it back in seconds", took < 30, f"{took:.1f} s after the first label: {back.reason}")
     with story.workspace.read() as tx:
         trained = [run for run in runs.find(tx, loop=LOOP) if (run.started_at or 0) > canary.at]
     story.holds("without retraining", not trained)

@@ -53,9 +53,10 @@ class Traffic:
         response.raise_for_status()
         return int(response.json()["added"])
 
-    def answers_at_all(self) -> bool:
+    def is_served(self) -> bool:
+        """True once the data plane has a champion of the loop loaded."""
         try:
-            return self._client.get("/readyz").status_code == httpx.codes.OK
+            return f'"{self.loop}"' in self._client.get("/models").text
         except httpx.HTTPError:
             return False
 

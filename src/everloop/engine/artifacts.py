@@ -31,7 +31,7 @@ FORMATS = {
     "bundle": "bundle:BundleFormat",
     "pickle": "pickled:PickleFormat",
 }
-_LASTING = frozenset({"record", "scalar", "table", "arrow"})
+_LASTING = frozenset({"record", "json", "scalar", "table", "arrow"})
 # The result of an effect that no format takes: it lives as long as its handle.
 MEMORY = "memory"
 

@@ -19,6 +19,9 @@ from everloop.engine.origin import origin
 
 SCALARS = frozenset({type(None), bool, int, str, bytes})
 _CODE = (FunctionType, BuiltinFunctionType, MethodType, ModuleType, type)
+# How many objects an object of a library's class among the globals may be made of, to count by content.
+_LIBRARY_OBJECTS = 5000
+_tangled: dict[int, object] = {}
 _WEAK = (weakref.ref, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 
 
@@ -35,7 +38,7 @@ class Canon:
     """One walk over a value. `code` gives the form of functions, classes and modules.
 
     A strict walk raises NoForm at whatever has no form. A forgiving one (for globals) counts an object that holds such a
-    thing, say a connection or a lock, by its class and the functions it holds.
+    thing, say a connection or a lock, by its class and the functions it holds; and so a library's object of very many parts.
     """
 
     def __init__(self, code: Callable[[object], object], *, strict: bool) -> None:
@@ -44,6 +47,7 @@ class Canon:
         self._open: dict[int, int] = {}
         self._inside_object = 0
         self._loops = 0
+        self._left = sys.maxsize
         self._known: dict[int, tuple[object, object]] = {}
 
     def form(self, value: object) -> object:
@@ -54,11 +58,20 @@ class Canon:
             number = cast("float", value)
             return ["float", "-0.0"] if number == 0.0 and math.copysign(1.0, number) < 0 else number
         if not self._strict and not self._inside_object:
+            return self._forgiving(value)
+        return self._nested(value)
+
+    def _forgiving(self, value: object) -> object:
+        kind = type(value)
+        if id(value) not in _tangled:
+            # What libraries build around their own state (an SQL table, an application) may be thousands of objects wide.
+            self._left = _LIBRARY_OBJECTS if origin(str(kind.__module__)).kind == "library" else sys.maxsize
             try:
                 return self._nested(value)
             except (NoForm, RecursionError):
-                return ["opaque", self._code(kind), *self._held(value)]
-        return self._nested(value)
+                if self._left < 0:
+                    _tangled[id(value)] = value
+        return ["opaque", self._code(kind), *self._held(value)]
 
     def _held(self, value: object) -> list[object]:
         """The functions and classes in an opaque object's attributes: a lock beside a function must not hide the function."""
@@ -115,6 +128,9 @@ class Canon:
             return record
         if id(value) in self._known:
             return self._known[id(value)][1]
+        self._left -= 1
+        if self._left < 0:
+            raise NoForm("it is made of too many objects to be compared")
         loops = self._loops
         self._inside_object += 1
         try:

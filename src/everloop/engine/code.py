@@ -314,5 +314,5 @@ def _module_of(value: FunctionType | type | ModuleType) -> str:
     if isinstance(value, FunctionType):
         return str(value.__globals__.get("__name__", value.__module__))
     # A type made by C code may have a descriptor there.
-    module: object = value.__module__
+    module = cast("object", value.__module__)
     return module if isinstance(module, str) else "builtins"

@@ -20,7 +20,7 @@ class Pipeline(Generic[P, R]):
     def __init__(self, function: Callable[P, R], *, name: str) -> None:
         self.function = function
         self.name = name or getattr(function, "__name__", "pipeline")
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if scope.execution.get() is not None:

@@ -12,8 +12,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
+from functools import partial
 from inspect import BoundArguments
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
@@ -25,6 +26,7 @@ from everloop.engine.code import code_digest
 from everloop.engine.events import Event, Observer
 from everloop.engine.handle import Handle, handles, resolve
 from everloop.engine.keys import Key, because, key
+from everloop.engine.pipeline import Pipeline
 from everloop.store import records, runs
 from everloop.store.locks import file_lock
 from everloop.store.runs import Cached
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from everloop.core.record import Record
-    from everloop.engine.pipeline import Pipeline
     from everloop.engine.step import StepFunction
 
 # Another process may train for days under the same key; its lock ends with it.
@@ -45,11 +46,17 @@ _NO_KEY = Key("", "", {})
 
 
 def execute(
-    pipeline: Callable[..., Any], /, *args: Any, workspace: Workspace, run: Run, observers: Iterable[Observer] = (), **kwargs: Any
+    pipeline: Callable[..., Any] | Pipeline[..., Any],
+    /,
+    *args: Any,
+    workspace: Workspace,
+    run: Run,
+    observers: Iterable[Observer] = (),
+    **kwargs: Any,
 ) -> Any:
     """Execute a claimed run here; the pipeline's value with its handles resolved. Its exception comes out as it is, and the run is failed."""
     execution = Execution(workspace, run, tuple(observers))
-    function = getattr(pipeline, "function", pipeline)
+    function = cast("Callable[..., Any]", pipeline.function if isinstance(pipeline, Pipeline) else pipeline)
     with using(workspace), _scope(execution):
         try:
             value = resolve(function(*args, **kwargs), Handle[Any].result)
@@ -106,7 +113,7 @@ class Execution:
         bound.apply_defaults()
         call = self._prepare(step, bound.arguments)
         if step.effect:
-            handle = self._run(call, "an effect always runs")
+            handle = self._run_effect(call)
         else:
             found = self._found(call)
             handle = found if found is not None else self._run_leased(call)
@@ -138,26 +145,33 @@ class Execution:
         if artifact is None:
             return None
         with self.workspace.write() as tx:
-            row = self._put(tx, call.row, status="hit", output=artifact.output, because="hit", ended_at=time.time())
+            row = self._put_hit(tx, call, artifact)
         return self._finished(row, artifact)
 
     def _run_leased(self, call: _Call) -> Handle[Any]:
         """Run the body unless another process, which had the same key under way, has made the result meanwhile."""
         path = self.workspace.home / "locks" / f"{call.key.digest}.lock"
         with file_lock(path, timeout_s=LEASE_TIMEOUT_S):
-            found = self._found(call)
-            if found is not None:
-                return found
-            with self.workspace.read() as tx:
-                last = runs.last_cached(tx, call.step.name)
-            handle = self._run(call, because(call.key.detail, last.detail if last else None))
+            with self.workspace.write() as tx:
+                artifact = self._artifact(tx, call.key)
+                if artifact is not None:
+                    row = self._put_hit(tx, call, artifact)
+                else:
+                    last = runs.last_cached(tx, call.step.name)
+                    reason = because(call.key.detail, last.detail if last else None)
+                    row = self._put(tx, call.row, because=reason, started_at=time.time())
+            handle = self._run(call, row) if artifact is None else self._finished(row, artifact)
             # Whoever waits for this file, or makes it anew, finds the result; after a failure it stays for the next.
             path.unlink(missing_ok=True)
             return handle
 
-    def _run(self, call: _Call, reason: str) -> Handle[Any]:
+    def _run_effect(self, call: _Call) -> Handle[Any]:
         with self.workspace.write() as tx:
-            row = self._put(tx, call.row, because=reason, started_at=time.time())
+            row = self._put(tx, call.row, because="an effect always runs", started_at=time.time())
+        return self._run(call, row)
+
+    def _run(self, call: _Call, row: Step) -> Handle[Any]:
+        """Execute the body of a step whose row says that it is running, and keep the result."""
         self._tell(Event("started", row))
         try:
             value = self._body(call)
@@ -226,6 +240,9 @@ class Execution:
             created_at=time.time(),
         )
 
+    def _put_hit(self, tx: Connection, call: _Call, artifact: Artifact) -> Step:
+        return self._put(tx, call.row, status="hit", output=artifact.output, because="hit", ended_at=time.time())
+
     def _put(self, tx: Connection, row: Step, **changes: Any) -> Step:
         row = msgspec.structs.replace(row, **changes)
         runs.put_step(tx, row)
@@ -276,7 +293,7 @@ def _run_in(workspace: Workspace, pipeline: Pipeline[..., Any], args: tuple[Any,
         queued = runs.queue(tx, "", pipeline.name, decision="", options={"foreground": True})
         run = runs.claim(tx, queued.id)
     assert run is not None
-    return execute(lambda: pipeline.function(*args, **kwargs), workspace=workspace, run=run)
+    return execute(partial(pipeline.function, *args, **kwargs), workspace=workspace, run=run)
 
 
 def _has_workspace() -> bool:

@@ -24,7 +24,7 @@ class StepFunction(Generic[P, R]):
         self.version = version
         self.effect = effect
         self.retries = retries
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         execution = scope.execution.get()

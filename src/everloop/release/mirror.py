@@ -22,28 +22,35 @@ CURSOR = "tracker"
 
 
 def is_behind(workspace: Workspace, loop: str) -> bool:
-    """True when the tracker has not been told of a version or of the present deployment."""
+    """True when the tracker has not been told of a run that ended, a version, or the present deployment."""
     with workspace.read() as tx:
-        unseen = any(not entry.tracker_run for entry in registry.find(tx, loop=loop))
-        return unseen or registry.cursor(tx, loop, CURSOR).get("revision", 0) != registry.deployment(tx, loop).revision
+        known = registry.cursor(tx, loop, CURSOR)
+        return (
+            known.get("revision", 0) != registry.deployment(tx, loop).revision
+            or any(not entry.tracker_run for entry in registry.find(tx, loop=loop))
+            or bool(runs.ended_since(tx, loop, known.get("ended_at", 0.0)))
+        )
 
 
-def reflect(workspace: Workspace, loop: str, *, run: Run | None = None, tracker: str = "mlflow") -> None:
-    """Tell the tracker what it does not know yet: `run`, new versions, moved aliases. May be repeated at any time."""
+def reflect(workspace: Workspace, loop: str, *, tracker: str = "mlflow") -> None:
+    """Tell the tracker what it does not know yet: runs, versions, aliases. May be repeated at any time, from any process."""
     build = cast("Callable[[str, str], Tracker]", plugins.find("trackers", tracker))
     told = build(workspace.tracking_uri, (workspace.home / "artifacts").as_uri())
-    if run is not None:
-        _log(workspace, told, run)
     with workspace.read() as tx:
+        known = registry.cursor(tx, loop, CURSOR)
+        ended = runs.ended_since(tx, loop, known.get("ended_at", 0.0))
         unseen = [entry for entry in registry.find(tx, loop=loop) if not entry.tracker_run]
         deployment = registry.deployment(tx, loop)
-        known = registry.cursor(tx, loop, CURSOR).get("revision", 0)
+    for run in ended:
+        _log(workspace, told, run)
     for entry in unseen:
         _register(workspace, told, entry)
-    if known != deployment.revision:
+    if known.get("revision", 0) != deployment.revision:
         told.set_aliases(loop=loop, aliases={"champion": deployment.champion, "challenger": deployment.challenger})
+    now_known = {"revision": deployment.revision, "ended_at": max([known.get("ended_at", 0.0), *(run.ended_at or 0.0 for run in ended)])}
+    if now_known != known:
         with workspace.write() as tx:
-            registry.put_cursor(tx, loop, CURSOR, {"revision": deployment.revision})
+            registry.put_cursor(tx, loop, CURSOR, now_known)
 
 
 def _register(workspace: Workspace, told: Tracker, entry: registry.Registered) -> None:

@@ -35,6 +35,10 @@ class ModelFailed(EverloopError):
     """A model raised, or its answers do not fit the request."""
 
 
+class CannotAnswer(Broken):
+    """A version that opens, but raises on a row that it answered in its evaluation."""
+
+
 class CaptureFailed(Broken):
     """An answer that cannot be kept is not given: it could never be explained or monitored."""
 

@@ -11,6 +11,7 @@ from everloop.core.errors import Broken, EverloopError, NotFound
 from everloop.core.models import Candidate, Evaluation, Signature, Version
 from everloop.core.tables import Kind
 from everloop.serve.decode import Row, RowDecoder
+from everloop.serve.errors import CannotAnswer
 from everloop.serve.frame import Framer, Plain, to_plain
 from everloop.store import records, tables
 from everloop.store.models import open_version
@@ -66,7 +67,7 @@ class Loaded:
 
 
 def load(workspace: Workspace, registered: Registered) -> Loaded:
-    """Open, answer a row of the evaluation, measure. Broken when the model cannot answer what it answered when it was evaluated."""
+    """Open, answer a row of the evaluation, measure. Raises Broken, and CannotAnswer when the model does not answer what it answered when it was evaluated."""
     try:
         candidate, model = open_version(workspace, registered)
     except EverloopError:
@@ -80,7 +81,7 @@ def load(workspace: Workspace, registered: Registered) -> Loaded:
         pace = measure(model, framer, row)
     except Exception as error:
         if golden is not None:
-            raise Broken(
+            raise CannotAnswer(
                 f"{registered.name} cannot answer a row that it answered in its evaluation ({type(error).__name__}: {error}). "
                 "The libraries it needs may have changed since. It is not served."
             ) from error

@@ -19,6 +19,7 @@ from everloop.core.live import Deployment
 from everloop.core.models import Evaluation, Signature
 from everloop.core.verdict import Finding, Verdict, verdict
 from everloop.serve.app import App
+from everloop.serve.errors import CannotAnswer
 from everloop.serve.frame import Plain, to_plain
 from everloop.serve.load import Loaded, load
 from everloop.serve.replay import One, distance, same_output
@@ -48,7 +49,12 @@ def prove(workspace: Workspace, registered: Registered, evaluation: Evaluation, 
         missing = "The evaluation kept no golden rows, so that nothing can be proven. Evaluate again."
         return verdict("parity", registered.version, [Finding(check="golden rows", passed=False, message=missing, observed=0, limit=1)])
     golden = tables.load_table(workspace.blobs, evaluation.golden)
-    loaded = load(workspace, registered)
+    try:
+        loaded = load(workspace, registered)
+    except CannotAnswer as error:
+        return verdict(
+            "parity", registered.version, [Finding(check="answered", passed=False, message=str(error), observed=0, limit=golden.height)]
+        )
     expected = _expected(golden, loaded.signature)
     sendable, bodies = _bodies(golden, loaded.signature)
     app = App(_router(loaded))

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import msgspec
 
+_parent = 1
+"""Where the parent listens."""
+
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is to serve, and where. The database's password travels here, not in arguments that everybody can read."""
@@ -30,6 +33,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def main() -> int:
+    # What models print goes to the log: nobody would read it from the parent's pipe, and a full pipe stops its writer.
+    global _parent  # noqa: PLW0603
+    _parent = os.dup(1)
+    os.dup2(2, 1)
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     logging.basicConfig(level=order.log_level, format=f"%(asctime)s %(levelname)s worker {os.getpid()}: %(message)s")
     from everloop.core.errors import EverloopError
@@ -42,15 +49,15 @@ def main() -> int:
             Workspace(order.project, home=Path(order.home), database_url=order.database_url, blobs=order.blobs) as workspace,
             listen.join(order.host, order.port) as bound,
         ):
-            serve_socket(workspace, bound, loops=order.loops, started=_tell_ready, stopper=_stop_with_parent)
+            serve_socket(workspace, bound, loops=order.loops, started=lambda: _tell("ready"), stopper=_stop_with_parent)
     except EverloopError as error:
-        print(error, flush=True)
+        _tell(str(error))
         return 1
     return 0
 
 
-def _tell_ready() -> None:
-    print("ready", flush=True)
+def _tell(line: str) -> None:
+    os.write(_parent, line.replace("\n", " ").encode() + b"\n")
 
 
 def _stop_with_parent(stop: Callable[[], None]) -> None:

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import traceback
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from types import FrameType
@@ -21,9 +22,8 @@ from types import FrameType
 from everloop.core.errors import BadProject, EverloopError
 from everloop.loop import watch
 from everloop.project import Loop, load
-from everloop.release.mirror import is_behind
-from everloop.runner import perform, settle, show
-from everloop.server.supervisor import RELOAD
+from everloop.runner import perform, settle
+from everloop.server.supervisor import BAD_PROJECT, RELOAD, STARTED_BEFORE
 from everloop.store import runs
 from everloop.store.locks import file_lock
 from everloop.store.workspace import Workspace
@@ -35,12 +35,11 @@ PRELOAD = ["everloop.adapters.preload", "everloop.loop"]
 class Scheduler:
     """One tick: what was watched, decided and started."""
 
-    def __init__(self, workspace: Workspace, loops: dict[str, Loop]) -> None:
+    def __init__(self, workspace: Workspace, loops: dict[str, Loop], context: ForkServerContext) -> None:
         self.workspace = workspace
         self.loops = loops
         self.children: dict[str, ForkServerProcess] = {}
-        self.context: ForkServerContext = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(PRELOAD)
+        self.context = context
 
     def tick(self) -> None:
         for loop in self.loops.values():
@@ -53,7 +52,6 @@ class Scheduler:
                 traceback.print_exc()
         self._reap()
         self._start()
-        self._show()
 
     def _reap(self) -> None:
         for id, child in list(self.children.items()):
@@ -72,27 +70,6 @@ class Scheduler:
                 child = self.context.Process(target=_run_in_child, args=(str(self.workspace.project), run.id), name=run.id)
                 child.start()
                 self.children[run.id] = child
-
-
-    def _show(self) -> None:
-        """Let a process that has the tracker's library loaded tell it what changed."""
-        for loop in self.loops:
-            name = f"tracker {loop}"
-            if name not in self.children and not self._busy(loop) and is_behind(self.workspace, loop):
-                child = self.context.Process(target=_show_in_child, args=(str(self.workspace.project), loop), name=name)
-                child.start()
-                self.children[name] = child
-
-    def _busy(self, loop: str) -> bool:
-        """A run tells the tracker itself when it ends."""
-        with self.workspace.read() as tx:
-            return bool(runs.find(tx, loop=loop, status="running", limit=1))
-
-
-def _show_in_child(project: str, loop: str) -> None:
-    with Workspace(project) as workspace:
-        _log_to(workspace.home / "logs" / "tracker.log")
-        show(workspace, loop)
 
 
 def _run_in_child(project: str, id: str) -> None:
@@ -131,8 +108,11 @@ def _stamp(project: Path) -> list[tuple[str, int]]:
     return found
 
 
-def main(project: str, tick_s: float) -> int:
-    """Until SIGTERM: 0. RELOAD when the user's code changed and must be imported anew."""
+def main(project: str, tick_s: float, *, again: bool) -> int:
+    """Until SIGTERM: 0. RELOAD when the user's code changed and must be imported anew.
+
+    When that code does not import: BAD_PROJECT the first time; later (`again`) it is waited for a change, the data plane goes on meanwhile.
+    """
     stopping: list[int] = []
 
     def stop(received: int, _frame: FrameType | None) -> None:
@@ -140,11 +120,18 @@ def main(project: str, tick_s: float) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
     with Workspace(project) as workspace, file_lock(workspace.home / "scheduler.lock", timeout_s=5):
         stamp = _stamp(workspace.project)
+        # It loads its libraries while this process loads the user's.
+        forkserver.ensure_running()
         try:
-            scheduler = Scheduler(workspace, load(project))
+            scheduler = Scheduler(workspace, load(project), context)
         except EverloopError as error:
+            if not again:
+                print(f"everloop: {error}", file=sys.stderr, flush=True)
+                return BAD_PROJECT
             print(f"{error}\n\nWaiting for a change to try again.", file=sys.stderr, flush=True)
             scheduler = None
         while not stopping:
@@ -157,4 +144,4 @@ def main(project: str, tick_s: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], float(sys.argv[2])))
+    sys.exit(main(sys.argv[1], float(sys.argv[2]), again=bool(os.environ.get(STARTED_BEFORE))))

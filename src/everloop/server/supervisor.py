@@ -19,6 +19,10 @@ from dataclasses import dataclass, field
 
 # The exit code with which a child asks to be started anew at once: the user's code changed.
 RELOAD = 75
+# ... and with which it says that the user's code does not import, which ends `up` when it is so from the beginning.
+BAD_PROJECT = 4
+# Set for a child that was started before.
+STARTED_BEFORE = "EVERLOOP_STARTED_BEFORE"
 
 _PR_SET_PDEATHSIG = 1
 _HEALTHY_AFTER_S = 30.0
@@ -40,38 +44,49 @@ class Child:
     started_at: float = 0.0
     start_after: float = 0.0
     failures: int = 0
+    starts: int = 0
     answered: bool = False
     misses: int = 0
     checked_at: float = field(default=0.0)
 
 
 def supervise(children: Sequence[Child], *, say: Callable[[str], None], tick_s: float = 0.2) -> int:
-    """Run the children until SIGINT or SIGTERM; 0. Must be called from the main thread."""
+    """Run the children until SIGINT or SIGTERM (0), or until one finds the project unusable at its first start (BAD_PROJECT).
+
+    Must be called from the main thread.
+    """
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _frame: stopping.append(received))
     try:
         while not stopping:
             for child in children:
-                _tend(child, time.monotonic(), say)
+                if _tend(child, time.monotonic(), say) == BAD_PROJECT and child.starts == 1:
+                    return BAD_PROJECT
             time.sleep(tick_s)
     finally:
         _stop(children, say)
     return 0
 
 
-def _tend(child: Child, now: float, say: Callable[[str], None]) -> None:
+def _tend(child: Child, now: float, say: Callable[[str], None]) -> int | None:
+    """Start, check or restart one child; its exit code if it has just ended."""
     if child.process is None:
         if now >= child.start_after:
-            child.process = subprocess.Popen(child.command, preexec_fn=_die_with_parent, stdin=subprocess.DEVNULL)
+            environment = {**os.environ, **({STARTED_BEFORE: "1"} if child.starts else {})}
+            # The supervisor has one thread, so that code between fork and exec is safe.
+            child.process = subprocess.Popen(child.command, preexec_fn=_die_with_parent, stdin=subprocess.DEVNULL, env=environment)  # noqa: PLW1509
             child.started_at, child.answered, child.misses = now, False, 0
-        return
+            child.starts += 1
+        return None
     code = child.process.poll()
     if code is not None:
         child.process = None
         if now - child.started_at > _HEALTHY_AFTER_S:
             child.failures = 0
         wait = 0.0 if code == RELOAD else _BACKOFF_S[min(child.failures, len(_BACKOFF_S) - 1)]
+        if code == BAD_PROJECT and child.starts == 1:
+            return code
         if code != RELOAD:
             child.failures += 1
             say(f"{child.name} ended with {_how(code)}; starting it again" + (f" in {wait:g} s" if wait else ""))
@@ -79,12 +94,15 @@ def _tend(child: Child, now: float, say: Callable[[str], None]) -> None:
     elif child.health and now - child.checked_at > _HEALTH_EVERY_S:
         child.checked_at = now
         _check(child, say)
+    return code
 
 
 def _check(child: Child, say: Callable[[str], None]) -> None:
     """Kill a child that answered once and then failed several checks in a row; the next round starts it again."""
     try:
-        with urllib.request.urlopen(child.health, timeout=_HEALTH_TIMEOUT_S) as answer:
+        headers = {"Authorization": f"Bearer {token}"} if (token := os.environ.get("EVERLOOP_TOKEN")) else {}
+        asked = urllib.request.Request(child.health, headers=headers)  # noqa: S310  # always http://, see _healthz
+        with urllib.request.urlopen(asked, timeout=_HEALTH_TIMEOUT_S) as answer:  # noqa: S310
             healthy = answer.status == 200
     except (urllib.error.URLError, OSError):
         healthy = False
@@ -125,14 +143,20 @@ def _die_with_parent() -> None:
             os._exit(1)
 
 
-def tree(project: str, *, host: str, port: int, workers: int, control_port: int, tick_s: float) -> list[Child]:
+def _healthz(host: str, port: int) -> str:
+    """Where a server that listens on `host` is asked from this machine."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{reached}]:{port}/healthz" if ":" in reached else f"http://{reached}:{port}/healthz"
+
+
+def tree(project: str, *, host: str, port: int, workers: int, control_host: str, control_port: int, tick_s: float) -> list[Child]:
     """The processes of `everloop up`."""
     everloop = [sys.executable, "-m", "everloop"]
     serve = [*everloop, "serve", "--project", project, "--host", host, "--port", str(port), "--workers", str(workers)]
     scheduler = [sys.executable, "-m", "everloop.server.scheduler", project, str(tick_s)]
-    control = [sys.executable, "-m", "everloop.server.control", project, host, str(control_port)]
+    control = [sys.executable, "-m", "everloop.server.control", project, control_host, str(control_port)]
     return [
-        Child("data plane", serve, health=f"http://{host}:{port}/healthz"),
+        Child("data plane", serve, health=_healthz(host, port)),
         Child("scheduler", scheduler),
-        Child("control plane", control, health=f"http://{host}:{control_port}/healthz"),
+        Child("control plane", control, health=_healthz(control_host, control_port)),
     ]

@@ -124,6 +124,12 @@ def find(
     return [_run(row) for row in tx.execute(query)]
 
 
+def ended_since(tx: Connection, loop: str, moment: float) -> list[Run]:
+    """Runs of a loop that ended after `moment`, in that order."""
+    query = sa.select(runs).where(runs.c.loop == loop, runs.c.ended_at > moment).order_by(runs.c.ended_at)
+    return [_run(row) for row in tx.execute(query)]
+
+
 def put_step(tx: Connection, step: Step) -> None:
     upsert(tx, steps, msgspec.structs.asdict(step) | {"inputs": _json(step.inputs)})
 

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-import yaml
-
 from everloop.core.models import Signature
 from everloop.core.tables import Column, Kind
 
@@ -70,4 +68,6 @@ def _input(column: Column, nullable: bool) -> dict[str, object]:
 
 
 def _dump(path: Path, document: Mapping[str, object]) -> None:
+    import yaml  # saving needs it, serving does not
+
     path.write_text(yaml.safe_dump(document, sort_keys=True, default_flow_style=False, allow_unicode=True))

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from everloop.core.errors import Conflict
+from everloop.core.errors import BadInput, Conflict
 from everloop.core.models import Metric
 from everloop.store.locks import file_lock
 
@@ -37,6 +37,9 @@ class MlflowTracker:
     """
 
     def __init__(self, tracking_uri: str, artifacts: str) -> None:
+        # Before MLflow is imported, which reads them.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("DO_NOT_TRACK", "true")
         self._uri = tracking_uri
         self._artifacts = artifacts
         self._opened: MlflowClient | None = None
@@ -88,7 +91,7 @@ class MlflowTracker:
     ) -> str:
         client = self._client()
         experiment = self._experiment(loop)
-        found = client.search_runs([experiment], filter_string=f"tags.`{RUN_TAG}` = '{run}'", max_results=1)
+        found = client.search_runs([experiment], filter_string=f"tags.`{RUN_TAG}` = {_quoted(run)}", max_results=1)
         if found:
             entity = found[0]
         else:
@@ -114,7 +117,7 @@ class MlflowTracker:
         with _one_at_a_time(self._uri, "models"):
             client = self._client()
             self._model(loop)
-            versions = {int(version.version): version for version in client.search_model_versions(f"name = '{loop}'")}
+            versions = {int(version.version): version for version in client.search_model_versions(f"name = {_quoted(loop)}")}
             if number in versions:
                 if versions[number].source != model_uri:
                     raise Conflict(
@@ -149,8 +152,6 @@ class MlflowTracker:
 
     def _client(self) -> MlflowClient:
         if self._opened is None:
-            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-            os.environ.setdefault("DO_NOT_TRACK", "true")
             # The first use of a fresh store migrates it, which MLflow does not guard against other processes.
             with _one_at_a_time(self._uri, "open"), _quiet():
                 from mlflow import MlflowClient
@@ -196,6 +197,13 @@ def _numbers(metrics: tuple[Metric, ...]) -> Iterator[tuple[str, float]]:
 def _key(name: str) -> str:
     """MLflow allows letters, digits and `_-. /:` in names, 250 of them."""
     return "".join(c if c.isalnum() or c in "_-. /:" else "_" for c in name)[:250]
+
+
+def _quoted(value: str) -> str:
+    """MLflow's search knows two quotation marks and no way to escape one."""
+    if "'" in value and '"' in value:
+        raise BadInput(f"{value!r} has both kinds of quotation marks, which MLflow cannot search for. Leave one kind out.")
+    return f'"{value}"' if "'" in value else f"'{value}'"
 
 
 def _text(value: object) -> str:

@@ -49,7 +49,9 @@ def fit(train: pl.DataFrame, transform: object | None = None) -> bytes:
         raise BadInput("There is no feature column left to transform. Check target= and drop=.")
     infinite = [name for name in numeric if train.schema[name].is_float() and train[name].is_infinite().any()]
     if infinite:
-        raise BadInput(f"There are infinite values in the columns {', '.join(map(repr, infinite))}. Replace them by null, or drop the rows.")
+        raise BadInput(
+            f"There are infinite values in the columns {', '.join(map(repr, infinite))}. Replace them by null, or drop the rows."
+        )
     with np.errstate(invalid="ignore", divide="ignore"):  # a column without any value has no mean
         fitted = _recipe(numeric, text).fit(train.with_columns(pl.col(numeric).cast(pl.Float64), pl.col(text).cast(pl.String)))
     return _dump(fitted)

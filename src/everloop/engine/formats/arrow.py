@@ -67,8 +67,12 @@ def _same(one: Any, other: Any) -> bool:
         and list(one.index.names) == list(other.index.names)
         and dict(one.attrs) == dict(other.attrs)
         and one.equals(other)
-        and all(list(map(type, one[name])) == list(map(type, other[name])) for name in one.select_dtypes(object).columns)
+        and all(_types(one, index) == _types(other, index) for index, dtype in enumerate(one.dtypes) if str(dtype) == "object")
     )
+
+
+def _types(frame: Any, index: int) -> list[type]:
+    return list(map(type, frame.iloc[:, index]))
 
 
 def _write(table: Any) -> bytes:

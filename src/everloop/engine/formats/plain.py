@@ -34,6 +34,9 @@ class PlainFormat(InBlob):
     def load(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> object:
         return from_json(json.loads(blobs.get(artifact.blob)))
 
+    def duplicate(self, value: object) -> object | None:
+        return value if type(value) in (bool, int, float, str, bytes) else None
+
 
 def is_plain(value: object) -> bool:
     kind = type(value)

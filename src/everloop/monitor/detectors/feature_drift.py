@@ -6,22 +6,22 @@ import msgspec
 
 from everloop.core.tables import ColumnProfile
 from everloop.core.verdict import Finding
-from everloop.monitor.detectors.counts import Difference, benjamini_hochberg, differ, merge
+from everloop.monitor.detectors.counts import Difference, benjamini_hochberg, differ, either, merge, spike
 from everloop.monitor.detectors.detector import Reference, Seen, quiet
-
 
 # The chi-square approximation is a little liberal in small bins: what is tested at four fifths of a rate stays under it.
 SLACK = 0.8
 
 
 class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
-    """G-test a column on at most 20 merged reference bins, Benjamini-Hochberg over the columns, and at least `min_psi`.
+    """G-test a column on at most 20 merged reference bins, for numbers also a test for a spike in any one bin, Benjamini-Hochberg over
+    the columns, and a population stability index of at least `min_psi`.
 
     `false_alarm_rate` is the share of unchanged windows in which any column at all is called drifted.
     """
 
     false_alarm_rate: float = 0.05
-    min_psi: float = 0.01
+    min_psi: float = 0.003
     name: str = "feature_drift"
 
     def examine(self, seen: Seen, reference: Reference) -> Finding:
@@ -31,9 +31,9 @@ class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
         for column in seen.profile.columns:
             usual = reference.profile.column(column.name)
             if usual is not None:
-                bins = column_bins(usual, column)
-                if bins is not None:
-                    tested.append((column.name, differ(*bins)))
+                difference = compare(usual, column)
+                if difference is not None:
+                    tested.append((column.name, difference))
         rejected = benjamini_hochberg([difference.p for _, difference in tested], SLACK * self.false_alarm_rate)
         drifted = [
             (name, difference) for (name, difference), yes in zip(tested, rejected, strict=True) if yes and difference.psi >= self.min_psi
@@ -53,6 +53,16 @@ class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
             evidence={"tested": len(tested), "false_alarm_rate": self.false_alarm_rate,
                       "columns": {name: {"p": difference.p, "psi": difference.psi} for name, difference in drifted[:50]}},
         )  # fmt: skip
+
+
+def compare(reference: ColumnProfile, seen: ColumnProfile) -> Difference | None:
+    """How one column differs; None where it cannot be compared."""
+    bins = column_bins(reference, seen)
+    if bins is None:
+        return None
+    if reference.counts and seen.counts:
+        return either(differ(*bins), spike(reference.counts, seen.counts))
+    return differ(*bins)
 
 
 def column_bins(reference: ColumnProfile, seen: ColumnProfile) -> tuple[list[int], list[int]] | None:

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests_store_programs import OPEN
+
+from everloop.core.errors import NotFound
+from everloop.core.runs import Step
+from everloop.store import runs
+from everloop.store.database import Database
+
+CLAIM = (
+    OPEN
+    + """
+import time
+from everloop.store import runs
+with database.write() as tx:
+    taken = [id for id in sys.argv[2:] if runs.claim(tx, id)]
+print(*taken, flush=True)
+time.sleep(600)
+"""
+)
+
+
+def queued(database: Database, **options: object) -> str:
+    with database.write() as tx:
+        return runs.queue(tx, "a", "cycle", decision="decision-1", options=options).id
+
+
+def test_a_run_goes_from_queued_to_done(database: Database) -> None:
+    id = queued(database, set={"alpha": 1})
+    with database.write() as tx:
+        assert runs.get(tx, id).status == "queued"
+        run = runs.claim(tx, id)
+        assert run is not None
+        assert (run.status, run.process, run.options) == ("running", runs.this_process(), {"set": {"alpha": 1}})
+        assert runs.claim(tx, id) is None
+        runs.finish(tx, id, "done", result={"version": 3})
+        ended = runs.get(tx, id)
+        assert (ended.status, ended.result) == ("done", {"version": 3})
+        assert ended.queued_at <= (ended.started_at or 0) <= (ended.ended_at or 0)
+        assert [item.id for item in runs.find(tx, beginning=id[:-3])] == [id]
+        assert runs.find(tx, beginning="run%") == runs.find(tx, loop="b") == runs.find(tx, status="queued") == []
+        with pytest.raises(NotFound):
+            runs.get(tx, "run-0")
+
+
+def test_of_processes_that_claim_the_same_run_one_gets_it(database_url: str, database: Database, spawn: Callable[..., Any]) -> None:
+    ids = [queued(database) for _ in range(6)]
+    claimed = [process.stdout.readline().split() for process in [spawn(CLAIM, database_url, *ids) for _ in range(3)]]
+    assert sorted(id for each in claimed for id in each) == sorted(ids)
+
+
+def test_runs_of_a_killed_process_are_marked_and_queued_again(database_url: str, database: Database, spawn: Callable[..., Any]) -> None:
+    background, foreground, alive = queued(database, window=1), queued(database, foreground=True), queued(database)
+    doomed, living = spawn(CLAIM, database_url, background, foreground), spawn(CLAIM, database_url, alive)
+    assert doomed.stdout.readline().split() == [background, foreground]
+    assert living.stdout.readline().split() == [alive]
+    with database.write() as tx:
+        assert runs.requeue_crashed(tx) == ([], [])
+    os.kill(doomed.pid, signal.SIGKILL)
+    # Nobody has waited for it yet: a process that is dead but not buried is gone all the same.
+    deadline = time.monotonic() + 10
+    crashed: list[Any] = []
+    while not crashed and time.monotonic() < deadline:
+        with database.write() as tx:
+            crashed, again = runs.requeue_crashed(tx)
+    assert {run.id for run in crashed} == {background, foreground}
+    (new,) = again
+    assert (new.status, new.decision, new.options) == ("queued", "decision-1", {"window": 1})
+    with database.write() as tx:
+        assert runs.get(tx, background).status == runs.get(tx, foreground).status == "crashed"
+        assert runs.get(tx, alive).status == "running"
+        assert runs.requeue_crashed(tx) == ([], [])
+
+
+def test_a_process_is_known_by_host_number_and_start() -> None:
+    host, pid, started = runs.this_process().rsplit(":", 2)
+    assert not runs.is_gone(runs.this_process())
+    assert runs.is_gone(f"{host}:{pid}:{float(started) - 60:.2f}")
+    assert not runs.is_gone(f"elsewhere:{pid}:1.00")
+    assert not runs.is_gone("")
+
+
+def test_steps_and_cache_entries_replace_themselves(database: Database) -> None:
+    id = queued(database)
+    first = Step(run=id, seq=1, name="fit", key="k", status="running", started_at=1.0)
+    done = Step(run=id, seq=1, name="fit", key="k", status="done", started_at=1.0, ended_at=2.0, output="candidate-1", inputs={"a": "b"})
+    hit = Step(run=id, seq=2, name="fit", key="k", status="hit", started_at=0.5, output="candidate-1")
+    entry = runs.Cached(key="k", step="fit", type="record", output="o", blob="b", code="c", detail={"x": 1}, created_at=1.0)
+    newer = runs.Cached(key="l", step="fit", type="record", output="o", blob="b", code="d", created_at=2.0)
+    with database.write() as tx:
+        for step in (first, done, hit):
+            runs.put_step(tx, step)
+        assert runs.steps_of(tx, id) == [done, hit]
+        assert runs.made_by(tx, "candidate-1") == done
+        assert runs.made_by(tx, "none") is None
+        for item in (entry, newer, entry):
+            runs.put_cached(tx, item)
+        assert runs.cached(tx, "k") == entry
+        assert runs.cached(tx, "none") is None
+        assert runs.last_cached(tx, "fit") == newer
