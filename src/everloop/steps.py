@@ -101,10 +101,15 @@ def champion(loop: str, data: Any) -> Candidate | None:
 
 
 def known_as(loop: str, candidate: Any) -> Registered | None:
-    """The version that this very candidate already is."""
+    """The version that this very candidate already is, if it had its chance: a rollout that began, or a refusal.
+
+    A version that was only registered when its run was killed goes on from there.
+    """
     with current().read() as tx:
-        found = registry.find(tx, loop=loop, candidate=candidate.output)
-    return found[-1] if found else None
+        for entry in reversed(registry.find(tx, loop=loop, candidate=candidate.output)):
+            if any(decision.action != "register" for decision in ledger.find(tx, about=entry.name)):
+                return entry
+    return None
 
 
 def person() -> str:
@@ -232,7 +237,8 @@ def refuse(loop: Loop, data: Snapshot, candidate: Candidate, evaluation: Evaluat
     reason = f"The candidate is refused: {'; '.join(finding.message.rstrip('.') for finding in verdict.failures)}."
     run = current_run()
     with current().write() as tx:
-        about = (run, verdict.id, candidate.id, evaluation.id)
+        names = [entry.name for entry in registry.find(tx, loop=loop.name, candidate=candidate.id)]
+        about = (run, verdict.id, candidate.id, evaluation.id, *names)
         ledger.append(tx, loop=loop.name, rule=verdict.question, action="refuse", reason=reason, about=about, actor=run)
     _conclude("refused", reason, data=data, candidate=candidate, evaluation=evaluation, verdict=verdict)
 

@@ -132,7 +132,7 @@ def test_what_cannot_be_transformed_is_refused() -> None:
         transform.fit(pl.DataFrame())
     with pytest.raises(BadInput, match="got str"):
         transform.fit(pl.DataFrame({"a": [1]}), "scale")
-    with pytest.raises(BadInput, match="infinite.*'a'"):
+    with pytest.raises(BadInput, match=r"infinite.*'a'"):
         transform.fit(pl.DataFrame({"a": [1.0, np.inf]}))
     with pytest.raises(Broken):
         transform.load(b"something else")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +50,27 @@ def stored(what: Any, target: Kind, folder: Path) -> tuple[Candidate, pl.DataFra
     task: Task = "regression" if target == "float" else "classification"
     fit = trainer.fit if hasattr(what, "get_params") else function.fit
     fitted = fit(
-        what, train, train, transform=transform.fit(train.frame), params={}, seed=1, task=task, target=Column("y", target), features=FEATURES, folder=folder
+        what,
+        train,
+        train,
+        transform=transform.fit(train.frame),
+        params={},
+        seed=1,
+        task=task,
+        target=Column("y", target),
+        features=FEATURES,
+        folder=folder,
     )
     candidate = Candidate(
-        prepared="p", model="m", signature=fitted.signature, flavor=fitted.flavor, trusted=fitted.trusted, estimator="e", params={}, seed=1, environment={}
+        prepared="p",
+        model="m",
+        signature=fitted.signature,
+        flavor=fitted.flavor,
+        trusted=fitted.trusted,
+        estimator="e",
+        params={},
+        seed=1,
+        environment={},
     )
     return candidate, train.frame
 
@@ -93,7 +108,9 @@ def test_mlflow_opens_it_and_answers_the_same(what: Any, target: Kind, tmp_path:
     assert [(c.name, c.type.name) for c in signature.inputs] == [
         ("x", "double"), ("n", "long"), ("b", "boolean"), ("t", "string"), ("gaps", "double"),
     ]  # fmt: skip
-    assert [(c.name, c.type.name) for c in signature.outputs] == [("y", {"float": "double", "int": "long", "bool": "boolean", "text": "string"}[target])]
+    assert [(c.name, c.type.name) for c in signature.outputs] == [
+        ("y", {"float": "double", "int": "long", "bool": "boolean", "text": "string"}[target])
+    ]
     with pytest.raises(mlflow.exceptions.MlflowException, match="missing inputs"):
         served.predict(frame.drop(columns="x"))
     assert mlflow.models.Model.load(str(folder)).flavors["sklearn"]["serialization_format"] == "skops"
@@ -111,14 +128,3 @@ def test_mlflow_opens_a_pickled_model_too(tmp_path: Path) -> None:
     assert candidate.flavor == "pickle"
     assert pickle.load(tmp_path / "m", candidate).predict(rows).outputs.tolist() == ["no"] * 80
     assert list(mlflow.pyfunc.load_model(str(tmp_path / "m")).predict(rows.to_pandas())) == ["no"] * 80
-
-
-def test_saving_and_loading_import_no_mlflow(tmp_path: Path) -> None:
-    stored(LogisticRegression(), "text", tmp_path / "m")
-    code = (
-        "import sys; from pathlib import Path; from everloop.adapters.sklearn import archive, model, trainer\n"
-        f"archive.load(Path({str(tmp_path / 'm' / 'model.skops')!r}).read_bytes(), 'It')\n"
-        "print([name for name in ('mlflow', 'matplotlib', 'fastapi') if name in sys.modules])"
-    )
-    process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert process.stdout.strip() == "[]"

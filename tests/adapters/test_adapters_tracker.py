@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A store that four processes opened at once while it did not exist."""
     folder = tmp_path_factory.mktemp("tracking")
     uri, artifacts = f"sqlite:///{folder / 'mlflow.db'}", (folder / "artifacts").as_uri()
@@ -77,7 +76,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
     assert len(set(process.stdout.split())) == 4
     # Nothing is said on a stranger's standard error.
     assert "INFO" not in process.stderr
-    yield uri, artifacts
+    return uri, artifacts
 
 
 @pytest.fixture
@@ -128,7 +127,9 @@ def test_a_client_sees_runs_versions_and_aliases(tracker: MlflowTracker, place: 
     assert log(again) == id
     assert log(again) == id
     for number in (1, 2, 2):
-        tracker.register(loop="digits", number=number, model_uri=folder.as_uri(), tracker_run=id, tags={"everloop.version": f"version-{number}"})
+        tracker.register(
+            loop="digits", number=number, model_uri=folder.as_uri(), tracker_run=id, tags={"everloop.version": f"version-{number}"}
+        )
     tracker.set_aliases(loop="digits", aliases={"champion": 1, "challenger": 2})
     tracker.set_aliases(loop="digits", aliases={"champion": 2, "challenger": None})
     tracker.set_aliases(loop="digits", aliases={"champion": 2, "challenger": None})

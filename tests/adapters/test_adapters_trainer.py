@@ -31,7 +31,9 @@ FEATURES = (Column("x", "float"), Column("n", "int"), Column("t", "text"))
 
 def examples(rows: int = 60, *, target: str = "text", seed: int = 0) -> Examples:
     generator = np.random.default_rng(seed)
-    frame = pl.DataFrame({"x": generator.normal(size=rows), "n": generator.integers(0, 9, rows), "t": generator.choice(["a", "b", "c"], rows)})
+    frame = pl.DataFrame(
+        {"x": generator.normal(size=rows), "n": generator.integers(0, 9, rows), "t": generator.choice(["a", "b", "c"], rows)}
+    )
     positive = (frame["x"] + (frame["t"] == "a").cast(pl.Float64) > 0.3).alias("y")
     match target:
         case "text":
@@ -110,7 +112,9 @@ def test_no_rows_give_no_answers(tmp_path: Path) -> None:
 
 
 def test_one_by_one_equals_at_once(tmp_path: Path) -> None:
-    for at, estimator in enumerate([LogisticRegression(), RandomForestClassifier(5, n_jobs=2), make_pipeline(PolynomialFeatures(), LogisticRegression())]):
+    for at, estimator in enumerate(
+        [LogisticRegression(), RandomForestClassifier(5, n_jobs=2), make_pipeline(PolynomialFeatures(), LogisticRegression())]
+    ):
         _, candidate = fit(estimator, tmp_path / str(at))
         predictor = model.load(tmp_path / str(at), candidate)
         rows = examples(25, seed=3).frame
@@ -139,7 +143,7 @@ def test_a_seed_of_the_users_stays_and_nested_ones_are_set(tmp_path: Path) -> No
 
 
 def test_an_unknown_parameter_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="LogisticRegression has no parameter 'max_iters'. Did you mean 'max_iter'"):
+    with pytest.raises(BadInput, match=r"LogisticRegression has no parameter 'max_iters'. Did you mean 'max_iter'"):
         fit(LogisticRegression(), tmp_path / "m", params={"max_iters": 3})
 
 
@@ -195,7 +199,7 @@ def test_what_comes_back_must_predict(tmp_path: Path) -> None:
     def forgot(train: Any) -> None:
         LogisticRegression().fit(train.features, train.target)
 
-    with pytest.raises(BadInput, match="forgot' returned None. It must return the fitted model"):
+    with pytest.raises(BadInput, match=r"forgot' returned None. It must return the fitted model"):
         fit(forgot, tmp_path / "a")
     with pytest.raises(BadInput, match="returned a dict, which has no predict"):
         fit(lambda train: {"model": 1}, tmp_path / "b")
@@ -265,7 +269,12 @@ def test_any_object_that_predicts_is_pickled_with_its_code_and_marked(tmp_path: 
     assert (fitted.flavor, fitted.trusted) == ("pickle", False)
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     process = subprocess.run(
-        [sys.executable, "-c", OPEN, str(tmp_path / "m")], input=msgspec.json.encode(candidate), capture_output=True, cwd="/", env=environment, check=False
+        [sys.executable, "-c", OPEN, str(tmp_path / "m")],
+        input=msgspec.json.encode(candidate),
+        capture_output=True,
+        cwd="/",
+        env=environment,
+        check=False,
     )
     assert process.returncode == 0, process.stderr.decode()
     assert process.stdout.decode().strip() == "['no', 'yes'] (2, 2)"
@@ -338,7 +347,7 @@ def test_a_list_of_trusted_types_in_the_folder_is_not_believed(tmp_path: Path) -
 def test_a_folder_without_its_model_is_broken(tmp_path: Path) -> None:
     _, candidate = fit(LogisticRegression(), tmp_path / "m")
     (tmp_path / "m/model.skops").unlink()
-    with pytest.raises(Broken, match="has no model.skops"):
+    with pytest.raises(Broken, match=r"has no model.skops"):
         model.load(tmp_path / "m", candidate)
 
 

@@ -115,7 +115,7 @@ def test_digits_are_not_called_drifted_and_a_darker_scanner_is(rows: int) -> Non
 
     images: Any = load_digits().data  # type: ignore[union-attr]
     rng = np.random.default_rng(rows)
-    alarms, trials = 0, 60
+    alarms, trials = 0, 40
     for _ in range(trials):
         order = rng.permutation(len(images))
         train, window = table(images[order[:700]]), images[order[700 : 700 + rows]]

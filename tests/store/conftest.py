@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests_store_programs import Process
 
 from everloop.store.database import Database
 from everloop.store.workspace import Workspace
 
-Spawn = Callable[..., "subprocess.Popen[str]"]
+Spawn = Callable[..., Process]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -53,16 +52,13 @@ def workspace(tmp_path: Path, database_url: str) -> Iterator[Workspace]:
 
 @pytest.fixture
 def spawn() -> Iterator[Spawn]:
-    """Starts Python processes that run a program text with arguments; whatever is left of them ends with the test."""
-    started: list[subprocess.Popen[str]] = []
+    """Starts real processes that run a function of `tests_store_programs`; whatever is left of them ends with the test."""
+    started: list[Process] = []
 
-    def start(program: str, *arguments: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", program, *map(str, arguments)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        started.append(process)
-        return process
+    def start(function: Callable[..., None], *arguments: object) -> Process:
+        started.append(Process(function, *arguments))
+        return started[-1]
 
     yield start
     for process in started:
-        process.kill()
-        process.communicate()
+        process.end()

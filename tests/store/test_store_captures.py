@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests_store_programs import capture_for_ever
 
 from everloop.core.errors import NotFound
 from everloop.core.live import Prediction
@@ -126,21 +127,10 @@ def test_a_damaged_byte_never_gives_another_prediction(tmp_path_factory: pytest.
 
 
 def test_a_killed_writer_loses_nothing_that_it_answered(tmp_path: Path, spawn: Callable[..., Any]) -> None:
-    program = """
-import sys, pathlib
-from everloop.core.live import Prediction
-from everloop.store import captures
-writer = captures.Writer(pathlib.Path(sys.argv[1]), "l", segment_bytes=5000)
-while True:
-    id = writer.next_id()
-    writer.append([Prediction(id=id, loop="l", version=1, role="champion", at=0.0, features=[1.5], output=1)])
-    print(id, flush=True)
-"""
-    process = spawn(program, tmp_path)
-    answered = [process.stdout.readline().strip() for _ in range(300)]
-    process.send_signal(signal.SIGKILL)
-    rest, _ = process.communicate()
-    answered += [line for line in rest.split("\n")[:-1] if line]
+    process = spawn(capture_for_ever, tmp_path)
+    answered = [process.hear() for _ in range(300)]
+    process.kill()
+    answered += process.rest()
     found, position = captures.stream(tmp_path, "l")
     assert len(position) > 2
     ids = [item.id for item in found]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests_store_programs import OPEN
+from tests_store_programs import hold_the_lock, open_fresh
 
 from everloop.core.errors import BadInput, Broken, Busy, EverloopError
 from everloop.store import database as module
@@ -33,32 +32,13 @@ def test_a_migrated_database_has_exactly_the_tables_of_the_schema(database: Data
         assert compare_metadata(context, metadata) == []
 
 
-def test_eight_processes_open_a_fresh_database_at_once(database_url: str, spawn: Callable[..., Any]) -> None:
-    program = (
-        """
-import sys
-from everloop.store.database import Database
-import everloop.store.ledger, everloop.store.migrations
-print("ready", flush=True)
-sys.stdin.read()
-""".replace("sys.stdin.read()", "import time, pathlib\nwhile not pathlib.Path(sys.argv[2]).exists(): time.sleep(0.005)")
-        + """
-database = Database(sys.argv[1])
-with database.write() as tx:
-    everloop.store.ledger.append(tx, loop="l", rule="r", action="a", reason="", actor="")
-"""
-    )
-    gate = Path(f"/tmp/everloop-gate-{secrets.token_hex(6)}")
-    processes = [spawn(program, database_url, gate) for _ in range(8)]
-    try:
-        for process in processes:
-            assert process.stdout.readline() == "ready\n"
-        gate.touch()
-        for process in processes:
-            _, errors = process.communicate(timeout=90)
-            assert process.returncode == 0, errors
-    finally:
-        gate.unlink(missing_ok=True)
+def test_eight_processes_open_a_fresh_database_at_once(database_url: str, tmp_path: Path, spawn: Callable[..., Any]) -> None:
+    gate = tmp_path / "gate"
+    processes = [spawn(open_fresh, database_url, gate) for _ in range(8)]
+    assert [process.hear() for process in processes] == ["ready"] * 8
+    gate.touch()
+    for process in processes:
+        process.done()
     opened = Database(database_url)
     with opened.read() as tx:
         assert tx.execute(sa.text("SELECT count(*) FROM decisions")).scalar() == 8
@@ -68,18 +48,7 @@ with database.write() as tx:
 
 def test_a_database_that_stays_locked_is_busy(database_url: str, monkeypatch: pytest.MonkeyPatch, spawn: Callable[..., Any]) -> None:
     Database(database_url).close()
-    program = (
-        OPEN
-        + """
-import time
-from everloop.store.database import serialise
-with database.write() as tx:
-    serialise(tx)
-    print("held", flush=True)
-    time.sleep(600)
-"""
-    )
-    assert spawn(program, database_url).stdout.readline() == "held\n"
+    assert spawn(hold_the_lock, database_url).hear() == "held"
     monkeypatch.setattr(module, "LOCK_TIMEOUT_S", 1)
     waiting = Database(database_url)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests_store_programs import OPEN
+from tests_store_programs import deploy, register
 
 from everloop.core.errors import Conflict, NotFound
 from everloop.core.live import Deployment
@@ -34,20 +34,8 @@ def test_versions_are_numbered_by_loop_and_registered_once(database: Database) -
 
 
 def test_processes_that_register_at_once_get_numbers_without_gaps(database_url: str, database: Database, spawn: Callable[..., Any]) -> None:
-    program = (
-        OPEN
-        + """
-from everloop.core.models import Version
-from everloop.store import registry
-for at in range(10):
-    for candidate in (f"own-{sys.argv[2]}-{at}", f"shared-{at}"):
-        with database.write() as tx:
-            registry.register(tx, Version(loop="a", candidate=candidate, evaluation="e", verdict="v"), model="m", run="r")
-"""
-    )
-    for process in [spawn(program, database_url, name) for name in "abc"]:
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors
+    for process in [spawn(register, database_url, name) for name in "abc"]:
+        process.done()
     with database.read() as tx:
         assert [entry.number for entry in registry.find(tx, loop="a")] == list(range(1, 41))
 
@@ -68,32 +56,8 @@ def test_a_deployment_replaces_only_the_one_that_was_seen(database: Database) ->
 
 
 def test_of_processes_that_deploy_at_once_one_wins_each_revision(database_url: str, database: Database, spawn: Callable[..., Any]) -> None:
-    program = (
-        OPEN
-        + """
-import time
-from everloop.core.errors import Conflict
-from everloop.core.live import Deployment
-from everloop.store import registry
-won = 0
-for _ in range(15):
-    with database.read() as tx:
-        seen = registry.deployment(tx, "a")
-    time.sleep(0.002)  # somebody else may come in between
-    try:
-        with database.write() as tx:
-            registry.deploy(tx, Deployment(loop="a", champion=1), replacing=seen)
-        won += 1
-    except Conflict:
-        pass
-print(won)
-"""
-    )
-    won = 0
-    for process in [spawn(program, database_url) for _ in range(3)]:
-        out, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors
-        won += int(out)
+    processes = [spawn(deploy, database_url) for _ in range(3)]
+    won = sum(process.hear() for process in processes)
     with database.read() as tx:
         assert registry.deployment(tx, "a").revision == won > 0
 

@@ -1,30 +1,18 @@
 from __future__ import annotations
 
-import os
-import signal
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
-from tests_store_programs import OPEN
+from tests_store_programs import claim
 
 from everloop.core.errors import NotFound
 from everloop.core.runs import Step
 from everloop.store import runs
 from everloop.store.database import Database
-
-CLAIM = (
-    OPEN
-    + """
-import time
-from everloop.store import runs
-with database.write() as tx:
-    taken = [id for id in sys.argv[2:] if runs.claim(tx, id)]
-print(*taken, flush=True)
-time.sleep(600)
-"""
-)
 
 
 def queued(database: Database, **options: object) -> str:
@@ -52,19 +40,18 @@ def test_a_run_goes_from_queued_to_done(database: Database) -> None:
 
 def test_of_processes_that_claim_the_same_run_one_gets_it(database_url: str, database: Database, spawn: Callable[..., Any]) -> None:
     ids = [queued(database) for _ in range(6)]
-    claimed = [process.stdout.readline().split() for process in [spawn(CLAIM, database_url, *ids) for _ in range(3)]]
+    claimed = [process.hear() for process in [spawn(claim, database_url, *ids) for _ in range(3)]]
     assert sorted(id for each in claimed for id in each) == sorted(ids)
 
 
 def test_runs_of_a_killed_process_are_marked_and_queued_again(database_url: str, database: Database, spawn: Callable[..., Any]) -> None:
     background, foreground, alive = queued(database, window=1), queued(database, foreground=True), queued(database)
-    doomed, living = spawn(CLAIM, database_url, background, foreground), spawn(CLAIM, database_url, alive)
-    assert doomed.stdout.readline().split() == [background, foreground]
-    assert living.stdout.readline().split() == [alive]
+    doomed, living = spawn(claim, database_url, background, foreground), spawn(claim, database_url, alive)
+    assert doomed.hear() == [background, foreground]
+    assert living.hear() == [alive]
     with database.write() as tx:
         assert runs.requeue_crashed(tx) == ([], [])
-    os.kill(doomed.pid, signal.SIGKILL)
-    # Nobody has waited for it yet: a process that is dead but not buried is gone all the same.
+    doomed.kill()
     deadline = time.monotonic() + 10
     crashed: list[Any] = []
     while not crashed and time.monotonic() < deadline:
@@ -85,6 +72,22 @@ def test_a_process_is_known_by_host_number_and_start() -> None:
     assert runs.is_gone(f"{host}:{pid}:{float(started) - 60:.2f}")
     assert not runs.is_gone(f"elsewhere:{pid}:1.00")
     assert not runs.is_gone("")
+
+
+def test_a_process_that_is_dead_but_not_buried_is_gone() -> None:
+    process = subprocess.Popen(["sleep", "600"])
+    host, _, _ = runs.this_process().rsplit(":", 2)
+    name = f"{host}:{process.pid}:{psutil.Process(process.pid).create_time():.2f}"
+    try:
+        assert not runs.is_gone(name)
+        process.kill()
+        deadline = time.monotonic() + 10
+        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert runs.is_gone(name)
+    finally:
+        process.wait()
+    assert runs.is_gone(name)
 
 
 def test_steps_and_cache_entries_replace_themselves(database: Database) -> None:

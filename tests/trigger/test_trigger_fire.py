@@ -76,6 +76,14 @@ def test_asking_again_and_again_writes_nothing_new(workspace: Workspace) -> None
     assert len(all_runs(workspace)) == 1
 
 
+def test_a_trigger_that_joined_a_run_rests_like_one_that_started_it(workspace: Workspace) -> None:
+    ask(workspace, drifted(0), 0.0, DROP, CHANGE)
+    end(workspace, "done")
+    assert [d.outcome for d in ask(workspace, drifted(200), 50.0, DROP, CHANGE)] == ["suppressed", "suppressed"]
+    assert [d.outcome for d in ask(workspace, drifted(400), 100.0, CHANGE, DROP)] == ["done", "suppressed"]
+    assert len(all_runs(workspace)) == 2
+
+
 def test_a_new_window_within_the_cooldown_is_suppressed_once(workspace: Workspace) -> None:
     ask(workspace, drifted(0), 0.0)
     end(workspace, "done")

@@ -28,7 +28,8 @@ def run(args: Namespace) -> int:
 
             replayed = replay(workspace, captures.find(workspace.predictions, explanation.id))
     if args.json:
-        emit_json({"explanation": explanation, "ledger": {"sound": not broken, "breaks": broken}, "replay": replayed})
+        again = replayed and {"equal": replayed.equal, "recorded": replayed.recorded._asdict(), "recomputed": replayed.recomputed._asdict()}
+        emit_json({"explanation": explanation, "ledger": {"sound": not broken, "breaks": broken}, "replay": again})
     else:
         for link in explanation.chain:
             print(f"{link.role:14} {link.kind:10} {short(link.id)}")

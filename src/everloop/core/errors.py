@@ -49,7 +49,9 @@ class Stopped(EverloopError):
 def unknown(what: str, name: str, known: Iterable[str]) -> NotFound:
     """`Metric 'mea' does not exist. Did you mean 'mae'? Known: accuracy, f1, mae, rmse.`"""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name, names, n=3)
+    # Swapped letters are the commonest slip, and difflib does not know them: mea is mae, not mse.
+    close.sort(key=lambda known: sorted(known) != sorted(name))
     hint = f" Did you mean {close[0]!r}?" if close else ""
     listed = f" Known: {', '.join(names)}." if names else " None is known yet."
     return NotFound(f"{what} {name!r} does not exist.{hint}{listed}")

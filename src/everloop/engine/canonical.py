@@ -20,7 +20,7 @@ from everloop.engine.origin import origin
 SCALARS = frozenset({type(None), bool, int, str, bytes})
 _CODE = (FunctionType, BuiltinFunctionType, MethodType, ModuleType, type)
 # How many objects an object of a library's class among the globals may be made of, to count by content.
-_LIBRARY_OBJECTS = 5000
+_LIBRARY_OBJECTS = 1500
 _tangled: dict[int, object] = {}
 _WEAK = (weakref.ref, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 
@@ -64,7 +64,7 @@ class Canon:
     def _forgiving(self, value: object) -> object:
         kind = type(value)
         if id(value) not in _tangled:
-            # What libraries build around their own state (an SQL table, an application) may be thousands of objects wide.
+            # What libraries build around their own state (an SQL table, an application) may hang together with thousands of objects.
             self._left = _LIBRARY_OBJECTS if origin(str(kind.__module__)).kind == "library" else sys.maxsize
             try:
                 return self._nested(value)

@@ -28,7 +28,7 @@ _ABSENT = object()
 # Members of a class that describe its source, or that Python and libraries fill as the program runs.
 _NOT_CODE = frozenset(
     {"__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__firstlineno__", "__static_attributes__", "_abc_impl"}
-    | {"__annotations_cache__", "__abstractmethods__", "__slotnames__", "__signature__", "__subclasshook__"}
+    | {"_value2member_map_", "__annotations_cache__", "__abstractmethods__", "__slotnames__", "__signature__", "__subclasshook__"}
 )
 _DESCRIPTORS = ("member_descriptor", "getset_descriptor", "method_descriptor", "wrapper_descriptor", "classmethod_descriptor")
 
@@ -229,6 +229,10 @@ class _Graph:
                 members.append([name, "slot"])
             else:
                 members.append([name, self._member(item)])
+        # msgspec keeps outside the class's own dictionary what a struct's fields default to, and how it behaves.
+        members += [[name, self._form(getattr(kind, name))] for name in ("__struct_fields__", "__struct_defaults__") if hasattr(kind, name)]
+        config = getattr(kind, "__struct_config__", None)
+        members += [[name, self._form(getattr(config, name))] for name in dir(config) if not name.startswith("_") and config is not None]
         return ["class", self._refer(type(kind)), [self._refer(parent) for parent in kind.__bases__], members]
 
     def _member(self, item: object) -> object:

@@ -5,6 +5,7 @@ A version is opened, tried and timed here; only then the table is replaced. What
 
 from __future__ import annotations
 
+import importlib
 import logging
 import threading
 import time
@@ -75,6 +76,9 @@ class Refresher:
         self._report_failures()
 
     def _run(self) -> None:
+        if not self._seen:
+            # Nothing to answer yet: the time to load what the first version will need, so that it need not wait seconds for it.
+            importlib.import_module("everloop.adapters.preload")
         broken = False
         while not self._stop.wait(self._poll_s):
             try:

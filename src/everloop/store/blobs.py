@@ -43,9 +43,9 @@ class Blobs:
             raise Broken(f"Blobs cannot be kept in {location} ({error.strerror}). Make it writable, or set EVERLOOP_BLOBS.") from error
 
     def put(self, data: bytes) -> str:
-        """Keep `data`; its SHA-256."""
+        """Keep `data`; its SHA-256. What is there under that name but was damaged is mended."""
         name = hashlib.sha256(data).hexdigest()
-        if not self.has(name):
+        if not self._holds(name, data):
             with _Plainly(self.location):
                 obstore.put(self._store, _path(name), data)
         return name
@@ -67,17 +67,18 @@ class Blobs:
         return self._exists(_path(name))
 
     def put_tree(self, folder: Path) -> str:
-        """Keep a folder of files; the digest over its sorted names, sizes and contents."""
+        """Keep a folder of files; the digest over its sorted names, sizes and contents. A damaged one there is mended."""
         manifest = _manifest(folder)
         name = digest(manifest)
-        if self.has_tree(name):
-            return name
         if self.folder is not None:
             target = self.folder / _tree(name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with _Plainly(self.location):
-                _move_in(lambda temp: shutil.copytree(folder, temp), target)
-        else:
+            if target.is_dir() and digest(_manifest(target)) != name:
+                _move_away(target)
+            if not target.is_dir():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with _Plainly(self.location):
+                    _move_in(lambda temp: shutil.copytree(folder, temp), target)
+        elif not self.has_tree(name):
             with _Plainly(self.location):
                 for path, _, _ in manifest:
                     obstore.put(self._store, f"{_tree(name)}/{path}", folder / path)
@@ -96,6 +97,9 @@ class Blobs:
             local = self.folder / _tree(name)
         else:
             local = self._cache / _tree(name)
+            if local.is_dir() and digest(_manifest(local)) != name:
+                # Only a copy: the object store still has the folder.
+                _move_away(local)
             if not local.is_dir() and self.has_tree(name):
                 local.parent.mkdir(parents=True, exist_ok=True)
                 _move_in(lambda temp: self._download(_tree(name), temp), local)
@@ -112,6 +116,18 @@ class Blobs:
         if self.folder is not None:
             return (self.folder / _tree(name)).as_uri()
         return f"{self.location.rstrip('/')}/{_tree(name)}"
+
+    def _holds(self, name: str, data: bytes) -> bool:
+        """Whether the blob is there as it should be: byte by byte in a folder, by size in an object store."""
+        if self.folder is not None:
+            try:
+                return (self.folder / _path(name)).read_bytes() == data
+            except OSError:
+                return False
+        try:
+            return obstore.head(self._store, _path(name))["size"] == len(data)
+        except FileNotFoundError:
+            return False
 
     def _exists(self, path: str) -> bool:
         try:
@@ -164,6 +180,15 @@ class _Plainly:
             raise Broken(f"There is no space left in {self.location}. Free some and run again; nothing was lost.") from error
         if isinstance(error, PermissionError) or "read-only" in text or "permission denied" in text:
             raise Broken(f"{self.location} cannot be written. Make it writable, or set EVERLOOP_BLOBS.") from error
+
+
+def _move_away(damaged: Path) -> None:
+    """Take a damaged folder out of the way, and leave it for somebody to look at. A racing twin may have done so already."""
+    aside = Path(tempfile.mkdtemp(prefix=".damaged-", dir=damaged.parent))
+    try:
+        os.rename(damaged, aside / damaged.name)
+    except FileNotFoundError:
+        aside.rmdir()
 
 
 def _move_in(fill: Callable[[Path], object], target: Path) -> None:

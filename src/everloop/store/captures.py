@@ -37,6 +37,7 @@ class Writer:
         self._folder = folder / loop
         self._limit = segment_bytes
         self._handle = -1
+        self._began_ms = 0
         self._roll()
 
     def next_id(self) -> str:
@@ -70,7 +71,9 @@ class Writer:
     def _roll(self) -> None:
         self.close()
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._segment = f"{int(time.time() * 1000):011x}{secrets.token_hex(4)}"
+        # Later than the segment before, also within one millisecond or when the clock was set back: segments sort in the order of writing.
+        self._began_ms = max(int(time.time() * 1000), self._began_ms + 1)
+        self._segment = f"{self._began_ms:011x}{secrets.token_hex(4)}"
         self._ordinal = 0
         self._size = 0
         self._handle = os.open(
@@ -133,10 +136,12 @@ def find(folder: Path, id: str) -> Prediction:
     _, _, rest = id.partition("p-")
     segment = rest.rpartition("-")[0]
     if segment and segment.isalnum():
-        for path in folder.glob(f"*/{segment}.seg"):
-            for prediction, _ in _frames(path, 0):
-                if prediction.id == id:
-                    return prediction
+        for first in folder.glob(f"*/{segment}.seg"):
+            # An id that was given out before its segment was full may have been written to a later one.
+            for path in [first, *(later for later in _segments(folder, first.parent.name) if later.stem > segment)]:
+                for prediction, _ in _frames(path, 0):
+                    if prediction.id == id:
+                        return prediction
     raise NotFound(f"Prediction {id!r} is not among those captured in {folder}.")
 
 
@@ -157,7 +162,8 @@ def _frames(path: Path, offset: int) -> Iterator[tuple[Prediction, int]]:
     while at + _HEADER.size <= len(data):
         length, checksum = _HEADER.unpack_from(data, at)
         body = data[at + _HEADER.size : at + _HEADER.size + length]
-        if len(body) < length or zlib.crc32(body) != checksum:
+        # No prediction is empty: after a power cut the tail may be zeros, whose checksum would be right.
+        if length == 0 or len(body) < length or zlib.crc32(body) != checksum:
             return
         at += _HEADER.size + length
         yield _decoder.decode(body), offset + at

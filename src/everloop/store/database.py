@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from everloop.core.errors import Broken, Busy, EverloopError, Missing
+from everloop.core.errors import BadInput, Broken, Busy, EverloopError, Missing
 
 # The newest migration in `migrations/versions`; a test compares the two.
 HEAD = "0001"
@@ -28,9 +29,13 @@ class Database:
     (SQLite: BEGIN IMMEDIATE), so that what it reads stays true until it commits."""
 
     def __init__(self, url: str) -> None:
-        self.url: URL = make_url(url)
+        self.url: URL = _parse(url)
         self.engine: Engine = _create(self.url)
-        self._migrate()
+        try:
+            self._migrate()
+        except BaseException:
+            self.engine.dispose()
+            raise
 
     @property
     def is_sqlite(self) -> bool:
@@ -103,7 +108,8 @@ def insert_new(tx: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]
     build = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     total = 0
     for row in rows:
-        total += tx.execute(build(table).values(dict(row)).on_conflict_do_nothing()).rowcount
+        statement = build(table).values(dict(row)).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+        total += tx.execute(statement).rowcount
     return total
 
 
@@ -115,9 +121,30 @@ def upsert(tx: Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
     tx.execute(build(table).values(dict(row)).on_conflict_do_update(index_elements=keys, set_=rest))
 
 
-def _create(url: URL) -> Engine:
+def _parse(url: str) -> URL:
     try:
-        engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
+        parsed = make_url(url)
+        known = parsed.get_backend_name() in ("sqlite", "postgresql") and parsed.get_dialect() is not None
+    except (ArgumentError, NoSuchModuleError):
+        parsed, known = None, False
+    if parsed is None or not known:
+        # Not the URL itself: it may hold a password.
+        raise BadInput(
+            f"The database URL {url.partition(':')[0]!r}… is not one that everloop knows. "
+            "EVERLOOP_DATABASE_URL is sqlite:////path/to/file.db or postgresql+psycopg://user@host/database."
+        )
+    return parsed
+
+
+def _create(url: URL) -> Engine:
+    options: dict[str, Any] = {}
+    if url.get_backend_name() == "postgresql":
+        options["pool_pre_ping"] = True
+        if "options" not in url.query:
+            # SQLite has its busy_timeout; without this one PostgreSQL would wait for a lock for ever.
+            options["connect_args"] = {"options": f"-c lock_timeout={LOCK_TIMEOUT_S * 1000}"}
+    try:
+        engine = sa.create_engine(url, **options)
     except ModuleNotFoundError as error:
         raise Missing(
             f"The database URL {url.render_as_string()} needs {error.name!r}. Install it: pip install 'everloop[postgres]'"
@@ -148,7 +175,7 @@ def _translate(context: ExceptionContext) -> EverloopError | None:
     """Raised in place of the driver's error when a person can do something about it."""
     text = str(context.original_exception).lower()
     where = context.engine.url.render_as_string() if context.engine is not None else "the database"
-    if "locked" in text or "busy" in text:
+    if "locked" in text or "busy" in text or "lock timeout" in text:
         return Busy(
             f"The database {where} stayed locked for {LOCK_TIMEOUT_S} s by another process. Wait for it, or stop it, and try again."
         )
@@ -162,6 +189,9 @@ def _translate(context: ExceptionContext) -> EverloopError | None:
         )
     if "disk is full" in text or "no space left" in text or "disk full" in text:
         return Broken(f"There is no space left for the database {where}. Free some and run again; nothing was lost.")
-    if context.engine is not None and context.engine.dialect.name == "postgresql" and context.is_disconnect:
+    if context.dialect.name == "postgresql" and context.connection is None:
+        reason = str(context.original_exception).strip().splitlines()[0]
+        return Busy(f"The database {where} could not be reached ({reason}). Check that the server is up, and EVERLOOP_DATABASE_URL.")
+    if context.dialect.name == "postgresql" and context.is_disconnect:
         return Busy(f"The connection to {where} was lost. Check that the server is up, and try again.")
     return None

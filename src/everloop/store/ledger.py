@@ -43,16 +43,21 @@ def append(
     seq, previous = (last.seq + 1, last.hash) if last else (1, GENESIS)
     # Through JSON first: the hash must cover what will be read back, not what was passed in.
     plain = json.loads(msgspec.json.encode(evidence or {}))
-    subjects = tuple(dict.fromkeys(item for item in about if item))
+    subjects = tuple(dict.fromkeys(kept for item in about if (kept := _storable(item))))
     draft = Decision(
-        seq=seq, at=time.time() if at is None else at, loop=loop, rule=rule, action=action, outcome=outcome, reason=reason,
-        about=subjects, evidence=plain, actor=actor, previous=previous,
+        seq=seq, at=time.time() if at is None else at, loop=loop, rule=rule, action=action, outcome=outcome, reason=_storable(reason),
+        about=subjects, evidence=plain, actor=_storable(actor), previous=previous,
     )  # fmt: skip
     decision = msgspec.structs.replace(draft, hash=seal(draft))
     row = msgspec.structs.asdict(decision) | {"about": json.dumps(subjects), "evidence": json.dumps(plain)}
     tx.execute(sa.insert(decisions).values(row))
     insert_new(tx, mentions, [{"seq": seq, "about": item} for item in subjects])
     return decision
+
+
+def _storable(text: str) -> str:
+    """Text that every database takes: an error message may carry NUL, which PostgreSQL refuses, or half a surrogate pair."""
+    return text.replace("\0", "").encode(errors="replace").decode()
 
 
 def seal(decision: Decision) -> str:

@@ -46,7 +46,10 @@ def load(tx: Connection, id: str, expected: type[R]) -> R:
     body = tx.execute(sa.select(records.c.body).where(records.c.id == id)).scalar()
     if body is None:
         raise NotFound(f"Record {id!r} does not exist in this workspace.")
-    record = decode(body)
+    try:
+        record = decode(body)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise Broken(f"Record {id!r} was changed after it was written: it can no longer be read ({error}).") from error
     if not isinstance(record, expected):
         raise Broken(f"Record {id!r} is a {record.kind}, not a {expected.__struct_config__.tag}.")
     if record.id != id:

@@ -20,7 +20,6 @@ from everloop.core.runs import Run, RunStatus, Step
 from everloop.store.database import upsert
 from everloop.store.schema import cache, runs, steps
 
-
 MAX_ATTEMPTS = 3
 
 
@@ -53,7 +52,9 @@ def is_gone(process: str) -> bool:
     if host != socket.gethostname() or not number:
         return False
     try:
-        return f"{psutil.Process(int(number)).create_time():.2f}" != started
+        found = psutil.Process(int(number))
+        # A zombie has ended; only its parent has not asked yet.
+        return f"{found.create_time():.2f}" != started or found.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 

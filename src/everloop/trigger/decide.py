@@ -9,6 +9,7 @@ from everloop.trigger.evidence import Condition, Evidence, Proposal
 from everloop.trigger.triggers import Trigger
 
 ACTION = "start_run"
+JOINED = "join_run"
 PERSON = "trigger:person"
 
 
@@ -17,8 +18,8 @@ def decide(
 ) -> Proposal | None:
     """None when the trigger's condition does not hold, or was acted on before.
 
-    `last` is this trigger's last decision that started a run, `running` how many runs of the loop are queued or running. A run
-    that failed or was refused is not repeated: what it was started for never starts another one.
+    `last` is this trigger's last decision that started a run or joined one, `running` how many runs of the loop are queued or running.
+    A run that failed or was refused is not repeated: what it was started for never starts another one.
     """
     condition = trigger.condition(evidence, now)
     if condition is None or (last is not None and last.evidence.get("seen") == condition.id):

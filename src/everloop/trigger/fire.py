@@ -10,7 +10,7 @@ from everloop.core.live import Decision
 from everloop.store import ledger, runs
 from everloop.store.database import serialise
 from everloop.store.workspace import Workspace
-from everloop.trigger.decide import ACTION, PERSON, decide
+from everloop.trigger.decide import ACTION, JOINED, PERSON, decide
 from everloop.trigger.evidence import Evidence, Proposal
 from everloop.trigger.triggers import Trigger
 
@@ -31,7 +31,7 @@ def consider(
     with workspace.read() as tx:
         running = pending(tx, loop)
         asked = [
-            decide(trigger, evidence, last=last_started(tx, loop, trigger.rule), running=running, now=now, options=options)
+            decide(trigger, evidence, last=last_served(tx, loop, trigger.rule), running=running, now=now, options=options)
             for trigger in triggers
         ]
     proposals = [proposal for proposal in asked if proposal is not None]
@@ -50,22 +50,25 @@ def fire(workspace: Workspace, loop: str, proposals: Sequence[Proposal], *, now:
         waiting = [*runs.find(tx, loop=loop, status="queued", limit=1), *runs.find(tx, loop=loop, status="running", limit=1)]
         run = waiting[0].id if waiting else None
         for proposal in proposals:
-            seen = str(proposal.evidence.get("seen", ""))
-            if proposal.outcome == "done" and not _acted_on(tx, loop, proposal, seen):
-                if run is None:
-                    decision = _write(tx, loop, proposal, run=None, now=now, actor=actor)
-                    run = runs.queue(tx, loop, PIPELINE, decision=decision.id, options=proposal.options).id
-                    decisions.append(decision)
-                    continue
-                proposal = proposal._replace(outcome="suppressed", reason=f"{proposal.reason} No run of its own: joined {run}.")  # noqa: PLW2901
-            if proposal.outcome == "suppressed" and not _written(tx, loop, proposal, seen):
-                decisions.append(_write(tx, loop, proposal, run=run, now=now, actor=actor))
+            if _is_written(tx, loop, proposal):
+                continue
+            if proposal.outcome == "done" and run is not None:
+                reason = f"{proposal.reason} No run of its own: joined {run}."
+                joined = proposal._replace(action=JOINED, outcome="suppressed", reason=reason)
+                decisions.append(_write(tx, loop, joined, run=run, now=now, actor=actor))
+                continue
+            decision = _write(tx, loop, proposal, run=run, now=now, actor=actor)
+            decisions.append(decision)
+            if proposal.outcome == "done":
+                run = runs.queue(tx, loop, PIPELINE, decision=decision.id, options=proposal.options).id
     return decisions
 
 
-def last_started(tx: Connection, loop: str, rule: str) -> Decision | None:
-    """The last decision by which this rule started a run."""
-    return next(iter(ledger.find(tx, loop=loop, rule=rule, action=ACTION, outcome="done", newest_first=True, limit=1)), None)
+def last_served(tx: Connection, loop: str, rule: str) -> Decision | None:
+    """The last decision by which this rule started a run, or joined one that another rule had started."""
+    started = ledger.find(tx, loop=loop, rule=rule, action=ACTION, outcome="done", newest_first=True, limit=1)
+    joined = ledger.find(tx, loop=loop, rule=rule, action=JOINED, newest_first=True, limit=1)
+    return max((*started, *joined), key=lambda decision: decision.seq, default=None)
 
 
 def pending(tx: Connection, loop: str) -> int:
@@ -80,13 +83,14 @@ def _write(tx: Connection, loop: str, proposal: Proposal, *, run: str | None, no
     )  # fmt: skip
 
 
-def _acted_on(tx: Connection, loop: str, proposal: Proposal, seen: str) -> bool:
-    last = last_started(tx, loop, proposal.rule)
-    return proposal.rule != PERSON and last is not None and last.evidence.get("seen") == seen
-
-
-def _written(tx: Connection, loop: str, proposal: Proposal, seen: str) -> bool:
-    """Whether this rule's suppression for this evidence is in the ledger. A person who asks again is always answered."""
-    if not seen:
+def _is_written(tx: Connection, loop: str, proposal: Proposal) -> bool:
+    """Whether this rule was served for this evidence, or its suppression is in the ledger. A person who asks again is always answered."""
+    if proposal.rule == PERSON:
         return False
-    return bool(ledger.find(tx, loop=loop, rule=proposal.rule, outcome="suppressed", about=seen, limit=1))
+    seen = str(proposal.evidence.get("seen", ""))
+    last = last_served(tx, loop, proposal.rule)
+    if last is not None and last.evidence.get("seen") == seen:
+        return True
+    return proposal.outcome == "suppressed" and bool(
+        ledger.find(tx, loop=loop, rule=proposal.rule, outcome="suppressed", about=seen, limit=1)
+    )
