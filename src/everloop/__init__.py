@@ -6,7 +6,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from everloop.core.errors import EverloopError, NotFound, unknown
+from everloop.core.errors import EverloopError, public
 
 if TYPE_CHECKING:
     from everloop.data.prepare import Split
@@ -40,19 +40,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-class UnknownName(NotFound, AttributeError):
-    """A public name that does not exist; an AttributeError too, so that `hasattr` and `from … import` keep their meaning."""
-
-
 def __getattr__(name: str) -> object:
     if name in _PUBLIC:
         module = import_module(_PUBLIC[name])
         value = import_module(f"{_PUBLIC[name]}.{name}") if name in ("gates", "triggers") else getattr(module, name)
         globals()[name] = value
         return value
-    if name.startswith("__"):
-        raise AttributeError(name)
-    raise UnknownName(str(unknown("Name everloop.", name, _PUBLIC)))
+    raise public("everloop", name, _PUBLIC)
 
 
 def __dir__() -> list[str]:

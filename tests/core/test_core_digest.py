@@ -70,6 +70,7 @@ def test_what_has_no_canonical_form_is_refused(value: object) -> None:
 def test_the_digest_is_the_same_in_another_process() -> None:
     code = "from everloop.core.digest import digest; print(digest({'a': [1, 2.5, None], 's': {'x', 'y', 'z'}}))"
     answers = {
-        subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True).stdout for seed in ("1", "2", "3")
+        subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True).stdout
+        for seed in ("1", "2", "3")
     }
     assert len(answers) == 1

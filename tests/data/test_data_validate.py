@@ -59,6 +59,7 @@ FAULTS: list[tuple[str, Callable[[pl.DataFrame], pl.DataFrame], list[tuple[str, 
     ("empty and nullable", lambda f: f.with_columns(gap=pl.lit(None)), [("empty_column", "gap", "stop")]),
     ("nulls", lambda f: f.with_columns(x=pl.when(pl.col("p12") == 3).then(None).otherwise(pl.col("x"))), [("nulls", "x", "warn")]),
     ("nans", lambda f: f.with_columns(x=pl.when(pl.col("p12") == 3).then(float("nan")).otherwise(pl.col("x"))), [("nulls", "x", "warn")]),
+    ("many nulls", lambda f: f.with_columns(x=pl.when(pl.col("p12") < 3).then(None).otherwise(pl.col("x"))), [("nulls", "x", "stop")]),
     ("range", lambda f: f.with_columns(p12=pl.when(pl.col("p12") < 3).then(-5).otherwise(pl.col("p12"))), [("range", "p12", "warn")]),
     ("in range", lambda f: f.with_columns(p12=pl.when(pl.col("p12") < 2).then(999).otherwise(pl.col("p12"))), []),
     (
@@ -119,6 +120,14 @@ def test_an_optional_column_may_be_missing() -> None:
 def test_a_column_that_never_had_a_value_may_stay_so() -> None:
     frame = pl.DataFrame({"a": [1, 2], "z": [None, None]})
     assert bad(check(frame, contract(frame))) == []
+
+
+def test_a_dropped_column_may_be_absent_null_and_anything_of_its_kind() -> None:
+    """Rows that come back as feedback have the features and the target, no more."""
+    schema = infer(summarise(SEEN, about="s"), dataset="d", target="p12", drop=["x", "id"])
+    assert bad(check(SEEN.drop("x", "id"), schema)) == []
+    assert bad(check(SEEN.with_columns(x=pl.when(pl.col("p12") < 100).then(pl.col("x") + 1e6)), schema)) == []
+    assert bad(check(SEEN.with_columns(x=pl.lit("now text")), schema)) == [("kind", "x", "stop")]
 
 
 def test_text_that_is_nearly_all_numbers_is_pointed_out() -> None:

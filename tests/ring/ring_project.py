@@ -12,7 +12,7 @@ import polars as pl
 from everloop.core.runs import Run
 from everloop.engine.events import Event
 
-LOOP_PY = '''
+LOOP_PY = """
 from sklearn.linear_model import LogisticRegression
 from everloop import Feedback, Files, Loop, gates
 
@@ -24,7 +24,7 @@ loop = Loop(
     metrics=["accuracy"],
     gates=[gates.at_least("accuracy", 0.6), gates.no_worse_than_champion("accuracy", by=0.05)],
 )
-'''
+"""
 
 
 def rows(count: int = 240, *, seed: int = 0) -> pl.DataFrame:

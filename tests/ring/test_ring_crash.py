@@ -23,7 +23,7 @@ def processes() -> Iterator[ForkServerContext]:
     """Processes forked from one that has the libraries loaded: each is killed for real, none has to import for seconds."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["everloop.adapters.preload", "everloop.loop", "everloop.runner", "ring_project"])
-    yield context
+    return context
 
 
 def run(processes: ForkServerContext, project: Path, kill_at: int | None) -> tuple[int | None, tuple[str, list[tuple[str, str]]] | None]:

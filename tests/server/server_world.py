@@ -143,7 +143,7 @@ def populate(workspace: Workspace, loop: str = "digits") -> World:
             verdict = Verdict(question="still good?", about=window.id, findings=(drop, drift))
             records.keep(tx, profile, window, verdict)
             windows.append(window)
-        registry.put_cursor(tx, loop, "last-window", {"id": windows[-1].id})
+        registry.put_cursor(tx, loop, "monitor", {"latest": {"1": [windows[-1].id, verdict.id]}})
         page = ledger.append(
             tx, loop=loop, rule="performance_drop", action="page", reason=f"estimated accuracy fell {SCRIPT}", about=[windows[-1].id],
             evidence={"estimated": 0.81, "note": SCRIPT}, actor="scheduler",

@@ -46,6 +46,15 @@ class Stopped(EverloopError):
     """The work was cancelled or ran out of its budget."""
 
 
+class UnknownName(NotFound, AttributeError):
+    """A public name that does not exist; an AttributeError too, so that `hasattr` and `from ... import` keep their meaning."""
+
+
+def public(module: str, name: str, known: Iterable[str]) -> AttributeError:
+    """What a module's `__getattr__` raises: with the closest match for a person's typo, plainly for what Python itself asks."""
+    return AttributeError(name) if name.startswith("_") else UnknownName(str(unknown(f"Name in {module}", name, known)))
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> NotFound:
     """`Metric 'mea' does not exist. Did you mean 'mae'? Known: accuracy, f1, mae, rmse.`"""
     names = sorted(known)

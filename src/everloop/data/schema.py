@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, cast, get_args
 
@@ -21,12 +21,17 @@ _TOP_FIELDS = ("dataset", "extra_columns", "min_rows", "columns")
 _RULE_FIELDS = tuple(field for field in ColumnRule.__struct_fields__)
 
 
-def infer(profile: Profile, *, dataset: str, target: str) -> Schema:
+def infer(profile: Profile, *, dataset: str, target: str, drop: Sequence[str] = ()) -> Schema:
     """Kinds and presence as seen; nulls allowed where some were seen; numbers within the observed range; texts with at most
-    50 different values within those. Times have no range: new data is later than old. Raises BadInput when the target is absent."""
+    50 different values within those. Times have no range: new data is later than old. Columns in `drop` are no features: they may be
+    absent, null and anything of their kind. Raises BadInput when the target is absent."""
     if profile.column(target) is None:
         raise BadInput(str(unknown("Target column", target, [column.name for column in profile.columns])))
-    return Schema(dataset=dataset, columns=tuple(_rule(column) for column in profile.columns))
+    return Schema(dataset=dataset, columns=tuple(_loose(column) if column.name in drop else _rule(column) for column in profile.columns))
+
+
+def _loose(column: ColumnProfile) -> ColumnRule:
+    return ColumnRule(name=column.name, kind=cast("Kind", column.kind), required=False, nullable=True)
 
 
 def _rule(column: ColumnProfile) -> ColumnRule:

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from everloop.core.errors import Broken, EverloopError
+from everloop.core.errors import EverloopError
 from everloop.core.live import Decision
 from everloop.core.models import Evaluation, Version
 from everloop.core.runs import Run
@@ -153,7 +153,10 @@ def deliver(story: Story) -> None:
         evaluation = records.load(tx, version.evaluation, Evaluation)
     found = evaluation.metric("accuracy")
     dummy = next(metric for metric in evaluation.baselines["dummy"] if metric.name == "accuracy")
-    assert found is not None and found.value is not None and found.low is not None and found.high is not None
+    assert found is not None
+    assert found.value is not None
+    assert found.low is not None
+    assert found.high is not None
     assert dummy.value is not None
     story.holds(
         "its accuracy comes with n and an interval",

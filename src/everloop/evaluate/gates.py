@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from everloop.core import plugins
-from everloop.core.errors import BadInput, unknown
+from everloop.core.errors import BadInput, public, unknown
 from everloop.core.models import Evaluation, Metric
 from everloop.core.verdict import Finding, Verdict, verdict
 from everloop.evaluate import metrics
@@ -279,3 +279,7 @@ def _shown(metric: Metric) -> str:
 
 def _evidence(metric: Metric) -> dict[str, object]:
     return {"n": metric.n, "low": metric.low, "high": metric.high}
+
+
+def __getattr__(name: str) -> object:
+    raise public("everloop.gates", name, ["at_most", "at_least", "no_worse_than_champion", "better_than_baseline", "every_slice"])

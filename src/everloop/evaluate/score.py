@@ -56,7 +56,8 @@ def score(
     if not rows.height:
         raise BadInput(f"The part {part!r} of {prepared.id} has no rows to evaluate on. Split with a larger share, or take more data.")
     groups = {column: slice_values(rows, column) for column in slices}
-    features, target = rows.select([column.name for column in prepared.features]), rows[prepared.target]
+    # Its own inputs: a champion may know columns that the candidate's preparation left out.
+    features, target = rows.select([column.name for column in candidate.signature.inputs]), rows[prepared.target]
     answers = open_model(here, candidate).predict(features)
     found = outcomes(target, answers, task=task, classes=candidate.signature.classes)
     matrix = confusion(found).astype(int).tolist() if task == "classification" else ()

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 from everloop.core.live import Decision, Deployment, Window
 from everloop.core.models import Candidate, Evaluation, Metric, Version
 from everloop.core.runs import Run
+from everloop.monitor.watch import latest
 from everloop.store import captures, labels, ledger, records, registry, runs
 from everloop.store.schema import decisions
 from everloop.store.schema import runs as runs_table
@@ -58,15 +59,16 @@ def state(workspace: Workspace, loop: str, *, recent: int = 5) -> LoopState:
     with workspace.read() as tx:
         deployment = registry.deployment(tx, loop)
         champion = None if deployment.champion is None else _version_state(tx, registry.get(tx, loop, deployment.champion))
-        latest = ledger.find(tx, loop=loop, newest_first=True, limit=recent)
+        decided = ledger.find(tx, loop=loop, newest_first=True, limit=recent)
+        newest = None if deployment.champion is None else latest(tx, loop, deployment.champion)
         return LoopState(
             loop=loop,
             deployment=deployment,
             champion=champion,
             runs=tuple(runs.find(tx, loop=loop, limit=recent)),
-            window=_last_window(tx, loop),
+            window=newest[0] if newest else None,
             labels=labels.count(tx, loop),
-            decisions=tuple(reversed(latest)),
+            decisions=tuple(reversed(decided)),
         )
 
 
@@ -92,9 +94,3 @@ def _version_state(tx: Connection, entry: registry.Registered) -> VersionState:
         created_at=entry.created_at,
         run=entry.run,
     )
-
-
-def _last_window(tx: Connection, loop: str) -> Window | None:
-    """The newest window is named by the newest decision or cursor of the monitor."""
-    id = registry.cursor(tx, loop, "last-window").get("id")
-    return records.load(tx, id, Window) if id else None

@@ -26,17 +26,18 @@ class WindowState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def windows(workspace: Workspace, loop: str, *, limit: int = 60) -> list[WindowState]:
-    """The newest windows of a loop, oldest first."""
+    """The newest windows of a loop, oldest first. One that was judged again when labels came is shown with the most labels it had."""
     newest = sa.select(records_table.c.id).where(records_table.c.kind == "window").order_by(records_table.c.created_at.desc())
-    found: list[Window] = []
+    found: dict[tuple[int, int], Window] = {}
     with workspace.read() as tx:
         for id in tx.execute(newest).scalars().all():
             window = records.load(tx, id, Window)
-            if window.loop == loop:
-                found.append(window)
+            where = (window.version, window.first)
+            if window.loop == loop and (where not in found or found[where].labelled < window.labelled):
+                found[where] = window
             if len(found) == limit:
                 break
-        states = [with_verdicts(tx, window) for window in found]
+        states = [with_verdicts(tx, window) for window in found.values()]
     return sorted(states, key=lambda state: (state.window.end, state.window.version, state.window.first))
 
 

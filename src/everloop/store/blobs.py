@@ -17,7 +17,7 @@ import obstore
 from obstore.store import LocalStore, from_url
 
 from everloop.core.digest import digest
-from everloop.core.errors import Broken, NotFound
+from everloop.core.errors import BadInput, Broken, NotFound
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -154,6 +154,10 @@ def _tree(name: str) -> str:
 
 
 def _manifest(folder: Path) -> list[tuple[str, int, str]]:
+    """(path, bytes, digest) of every file. BadInput for a link to a folder, which may lead anywhere, or back."""
+    for path in folder.rglob("*"):
+        if path.is_symlink() and path.is_dir():
+            raise BadInput(f"{path} is a link to a folder. Copy what it points to, or leave it out: a kept folder must be whole in itself.")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return [(path.relative_to(folder).as_posix(), path.stat().st_size, file_digest(path)) for path in files]
 

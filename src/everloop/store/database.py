@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
@@ -103,22 +103,26 @@ def serialise(tx: Connection) -> None:
 
 def insert_new(tx: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert the rows whose primary key is not there yet; the number of rows that were new."""
-    if not rows:
-        return 0
-    build = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    total = 0
-    for row in rows:
-        statement = build(table).values(dict(row)).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
-        total += tx.execute(statement).rowcount
-    return total
+    return sum(tx.execute(_insert(tx.dialect.name, table, tuple(row), replace=False), row).rowcount for row in rows)
 
 
 def upsert(tx: Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
     """Insert the row, or replace the columns of the one with its primary key."""
+    tx.execute(_insert(tx.dialect.name, table, tuple(row), replace=True), row)
+
+
+@cache
+def _insert(dialect: str, table: sa.Table, names: tuple[str, ...], *, replace: bool) -> sa.Executable:
+    """Built once: building costs more than executing."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert
+    statement = insert(table).values({name: sa.bindparam(name) for name in names})
+    if not replace:
+        return statement.on_conflict_do_nothing().execution_options(preserve_rowcount=True)
     keys = [column.name for column in table.primary_key]
-    build = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    rest = {name: value for name, value in row.items() if name not in keys}
-    tx.execute(build(table).values(dict(row)).on_conflict_do_update(index_elements=keys, set_=rest))
+    return statement.on_conflict_do_update(index_elements=keys, set_={name: statement.excluded[name] for name in names if name not in keys})
 
 
 def _parse(url: str) -> URL:
@@ -159,7 +163,7 @@ def _create(url: URL) -> Engine:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # BEGIN is ours, see _begin_sqlite
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={LOCK_TIMEOUT_S * 1000}")
+    cursor.execute(f"PRAGMA busy_timeout={int(LOCK_TIMEOUT_S * 1000)}")
     cursor.execute("PRAGMA journal_mode=WAL")
     # A commit survives a killed process; the last ones before a power cut may be lost, but never half of one.
     cursor.execute("PRAGMA synchronous=NORMAL")

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from everloop.core.digest import digest
+from everloop.core.errors import Broken
 from everloop.core.live import Decision
 from everloop.core.verdict import Finding
 from everloop.store.database import insert_new, serialise
@@ -71,17 +72,17 @@ def verify(tx: Connection, *, until: str | None = None) -> list[Finding]:
     """One finding for each break of the chain; empty when it is sound. `until` is a hash that must still be part of it."""
     broken: list[Finding] = []
     previous, expected, seen = GENESIS, 1, until is None
-    for decision in _entries(tx.execute(sa.select(decisions).order_by(decisions.c.seq))):
+    for row in tx.execute(sa.select(decisions).order_by(decisions.c.seq)):
         problem = ""
-        if decision.seq != expected:
-            problem = f"entry {expected} is missing: the next one is {decision.seq}"
-        elif decision.previous != previous:
-            problem = f"entry {decision.seq} does not continue the entry before it"
-        elif seal(decision) != decision.hash:
-            problem = f"entry {decision.seq} was changed after it was written"
+        if row.seq != expected:
+            problem = f"entry {expected} is missing: the next one is {row.seq}"
+        elif row.previous != previous:
+            problem = f"entry {row.seq} does not continue the entry before it"
+        elif not _is_sealed(row):
+            problem = f"entry {row.seq} was changed after it was written"
         if problem:
-            broken.append(Finding(check="ledger", passed=False, message=problem, subject=str(decision.seq), observed=decision.hash))
-        previous, expected, seen = decision.hash, decision.seq + 1, seen or decision.hash == until
+            broken.append(Finding(check="ledger", passed=False, message=problem, subject=str(row.seq), observed=row.hash))
+        previous, expected, seen = row.hash, row.seq + 1, seen or row.hash == until
     if not seen:
         broken.append(
             Finding(check="ledger", passed=False, message="the ledger was cut off: a noted entry is gone", subject="end", limit=until)
@@ -122,19 +123,33 @@ def find(
             query = query.where(column == wanted)
     if about is not None:
         query = query.where(decisions.c.seq.in_(sa.select(mentions.c.seq).where(mentions.c.about == about)))
-    return list(_entries(tx.execute(query)))
+    return _entries(tx.execute(query))
 
 
 def by_hash(tx: Connection, beginning: str) -> Decision | None:
     """The decision whose id or hash begins so, if there is exactly one."""
     pattern = beginning.removeprefix("decision-").replace("%", "").replace("_", "") + "%"
-    found = list(_entries(tx.execute(sa.select(decisions).where(decisions.c.hash.like(pattern)).limit(2))))
+    found = _entries(tx.execute(sa.select(decisions).where(decisions.c.hash.like(pattern)).limit(2)))
     return found[0] if len(found) == 1 else None
 
 
-def _entries(rows: Iterable[Row[tuple[object, ...]]]) -> Iterable[Decision]:
-    for row in rows:
-        content = dict(row._mapping)
+def _is_sealed(row: Row[Any]) -> bool:
+    try:
+        decision = _entry(row)
+    except Broken:
+        return False
+    return seal(decision) == decision.hash
+
+
+def _entries(rows: Iterable[Row[Any]]) -> list[Decision]:
+    return [_entry(row) for row in rows]
+
+
+def _entry(row: Row[Any]) -> Decision:
+    content = dict(row._mapping)
+    try:
         content["about"] = tuple(json.loads(content["about"]))
         content["evidence"] = json.loads(content["evidence"])
-        yield Decision(**content)
+    except (ValueError, TypeError) as error:
+        raise Broken(f"Entry {content['seq']} of the ledger was changed after it was written: its content is no JSON.") from error
+    return Decision(**content)

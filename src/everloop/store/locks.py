@@ -22,8 +22,8 @@ def file_lock(path: Path, *, timeout_s: float = 0.0) -> Iterator[None]:
         raise Broken(f"{path.parent} cannot be written ({error.strerror}). Make the folder writable, or set EVERLOOP_HOME.") from error
     try:
         _acquire(handle, path, time.monotonic() + timeout_s)
-        os.ftruncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode())
+        # Padded, not truncated: some file systems flush a truncated file to the disk when it is closed.
+        os.pwrite(handle, f"{os.getpid():<20}".encode(), 0)
         yield
     finally:
         os.close(handle)
@@ -36,6 +36,6 @@ def _acquire(handle: int, path: Path, deadline: float) -> None:
             return
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                holder = os.pread(handle, 20, 0).decode(errors="replace") or "?"
+                holder = os.pread(handle, 20, 0).decode(errors="replace").strip() or "?"
                 raise Busy(f"{path} is held by process {holder}. Wait for it to end, or stop it, and try again.") from None
             time.sleep(0.05)

@@ -26,8 +26,8 @@ def rehearse(project: Path | str, *, home: Path, loop: str | None = None, params
 
     An exception of the project's own code comes out as it is.
     """
-    from everloop.runner import perform, request
     from everloop.project import choose, load
+    from everloop.runner import perform, request
     from everloop.store import records, runs
     from everloop.store.workspace import Workspace
 

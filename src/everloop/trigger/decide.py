@@ -26,7 +26,13 @@ def decide(
         return None
     reason = suppressed_by(trigger, last, running, now)
     proposal = Proposal(
-        trigger.rule, ACTION, "done", condition.reason, _about(condition), {**condition.evidence, "seen": condition.id}, dict(options or {})
+        trigger.rule,
+        ACTION,
+        "done",
+        condition.reason,
+        _about(condition),
+        {**condition.evidence, "seen": condition.id, "episode": condition.episode or condition.id},
+        dict(options or {}),
     )
     return proposal._replace(outcome="suppressed", reason=f"{condition.reason} {reason}") if reason else proposal
 
@@ -49,4 +55,4 @@ def by_person(reason: str = "", *, options: Mapping[str, object] | None = None) 
 
 def _about(condition: Condition) -> tuple[str, ...]:
     records = (str(condition.evidence[name]) for name in ("window", "verdict") if name in condition.evidence)
-    return tuple(dict.fromkeys((condition.id, *records)))
+    return tuple(dict.fromkeys((condition.id, *records, condition.episode)))

@@ -25,11 +25,15 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Condition(NamedTuple):
-    """A trigger's condition is met: why, and the id of what it was seen in. The same id never starts a run twice."""
+    """A trigger's condition is met: why, and the id of what it was seen in. The same id never starts a run twice.
+
+    `episode` names what a suppression is written down once for, where that is more than one id: rows that keep trickling in, say.
+    """
 
     reason: str
     id: str
     evidence: dict[str, object]
+    episode: str = ""
 
 
 class Proposal(NamedTuple):

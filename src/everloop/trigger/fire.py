@@ -91,6 +91,7 @@ def _is_written(tx: Connection, loop: str, proposal: Proposal) -> bool:
     last = last_served(tx, loop, proposal.rule)
     if last is not None and last.evidence.get("seen") == seen:
         return True
+    episode = str(proposal.evidence.get("episode", seen))
     return proposal.outcome == "suppressed" and bool(
-        ledger.find(tx, loop=loop, rule=proposal.rule, outcome="suppressed", about=seen, limit=1)
+        ledger.find(tx, loop=loop, rule=proposal.rule, outcome="suppressed", about=episode, limit=1)
     )

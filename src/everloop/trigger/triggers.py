@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from everloop.core.digest import digest
-from everloop.core.errors import BadInput, unknown
+from everloop.core.errors import BadInput, public, unknown
 from everloop.core.verdict import Finding
 from everloop.trigger.evidence import Condition, Evidence
 
@@ -83,6 +83,7 @@ class NewRows(msgspec.Struct, frozen=True, kw_only=True):
             f"The source has {evidence.new_rows} new rows; {self.rows} were waited for.",
             f"source {digest(evidence.stamp)[:24]}",
             {"new_rows": evidence.new_rows, "limit": self.rows, "stamp": evidence.stamp},
+            episode=f"rows since {evidence.since or 0.0:.3f}",
         )
 
 
@@ -211,3 +212,7 @@ def _seen_in_window(evidence: Evidence, finding: Finding) -> Condition:
     assert evidence.verdict is not None
     detail = {"window": evidence.window.id, "verdict": evidence.verdict.id, "check": finding.check, **finding.evidence}
     return Condition(finding.message, evidence.window.id, detail)
+
+
+def __getattr__(name: str) -> object:
+    raise public("everloop.triggers", name, ["every", "new_rows", "performance_drop", "distribution_change"])
