@@ -25,7 +25,7 @@ def cycle(loop: Loop, *, snapshot: str | None = None) -> None:
     task = steps.check(loop)
     data = steps.pinned(snapshot) if snapshot else steps.ingest(loop.source, loop.name, steps.stamp(loop))
     profile = steps.profile(data)
-    schema = steps.contract(profile, dataset=loop.name, target=loop.target)
+    schema = steps.contract(profile, dataset=loop.name, target=loop.target, drop=loop.drop)
     sound = steps.validate(data, profile, schema)
     if not sound.result().passed:
         return steps.stop(loop, data, sound)  # schema skew stops, and calls a person

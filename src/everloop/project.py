@@ -37,7 +37,7 @@ class Loop:
     - `gates`: what a candidate must hold to become a version; by default better than a dummy and no worse than the champion.
     - `triggers`: when to run again by itself. `rollout`: how a version comes to answer.
     - `params`: passed to the model; `everloop run --set name=value` overrides them for one run.
-    - `transform`: a scikit-learn transformer in place of the default preparation. `split`: how rows become train, valid and test.
+    - `transform`: a scikit-learn transformer in place of the default preparation, or "unscaled" to leave numbers as they are. `split`: how rows become train, valid and test.
     - `slices`: columns whose values are evaluated one by one. `window_rows`: how many predictions make a monitoring window.
     - `sinks`: where pages to a person go.
     """

@@ -145,16 +145,16 @@ def profile(snapshot: Snapshot) -> Profile:
     return summarise(load_table(current().blobs, snapshot.table), about=snapshot.id)
 
 
-def contract(profile: Any, *, dataset: str, target: str) -> Schema:
+def contract(profile: Any, *, dataset: str, target: str, drop: Sequence[str]) -> Schema:
     """The schema beside the user's code; until it is written there, the one that the profile suggests."""
-    return declared_schema(dataset) or infer(profile, dataset=dataset, target=target).result()
+    return declared_schema(dataset) or infer(profile, dataset=dataset, target=target, drop=drop).result()
 
 
 @step
-def infer(profile: Profile, *, dataset: str, target: str) -> Schema:
+def infer(profile: Profile, *, dataset: str, target: str, drop: Sequence[str]) -> Schema:
     from everloop.data.schema import infer as read_off
 
-    return read_off(profile, dataset=dataset, target=target)
+    return read_off(profile, dataset=dataset, target=target, drop=drop)
 
 
 @step

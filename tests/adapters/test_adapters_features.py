@@ -14,7 +14,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OrdinalEnco
 
 from everloop.adapters.sklearn import transform
 from everloop.adapters.sklearn.features import FEW_ROWS, Features, matrix
-from everloop.core.errors import BadInput, Broken
+from everloop.core.errors import BadInput, Broken, NotFound
 
 numbers = st.one_of(st.none(), st.floats(-1e6, 1e6, width=32))
 whole = st.one_of(st.none(), st.integers(-1000, 1000))
@@ -130,9 +130,20 @@ def test_what_cannot_be_transformed_is_refused() -> None:
         transform.fit(pl.DataFrame({"when": [date(2026, 1, 1)], "a": [1]}))
     with pytest.raises(BadInput, match="no feature column left"):
         transform.fit(pl.DataFrame())
-    with pytest.raises(BadInput, match="got str"):
+    with pytest.raises(NotFound, match="'scale' does not exist. Did you mean 'unscaled'"):
         transform.fit(pl.DataFrame({"a": [1]}), "scale")
+    with pytest.raises(BadInput, match="got int"):
+        transform.fit(pl.DataFrame({"a": [1]}), 3)
     with pytest.raises(BadInput, match=r"infinite.*'a'"):
         transform.fit(pl.DataFrame({"a": [1.0, np.inf]}))
     with pytest.raises(Broken):
         transform.load(b"something else")
+
+
+def test_unscaled_numbers_stay_as_they_are() -> None:
+    train = pl.DataFrame({"a": [1.0, 2.0, None, 4.0], "b": [10, 20, 30, 40], "t": ["x", "y", "x", None]})
+    for frame, expected in ((train, [[2.0, 10.0], [2.0, 20.0]]), (train.drop("t"), [[2.0, 10.0], [2.0, 20.0]])):
+        transformer = transform.load(transform.fit(frame, "unscaled"))
+        rows = frame[:2].with_columns(a=pl.Series([None, 2.0]))
+        assert Features(transformer, frame.columns)(rows)[:, :2].tolist() == expected
+        assert np.asarray(transformer.transform(rows.with_columns(pl.col("b").cast(pl.Float64))))[:, :2].tolist() == expected

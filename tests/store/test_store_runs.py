@@ -7,12 +7,14 @@ from typing import Any
 
 import psutil
 import pytest
+import sqlalchemy as sa
 from tests_store_programs import claim
 
 from everloop.core.errors import NotFound
 from everloop.core.runs import Step
 from everloop.store import runs
 from everloop.store.database import Database
+from everloop.store.schema import runs as runs_table
 
 
 def queued(database: Database, **options: object) -> str:
@@ -59,11 +61,30 @@ def test_runs_of_a_killed_process_are_marked_and_queued_again(database_url: str,
             crashed, again = runs.requeue_crashed(tx)
     assert {run.id for run in crashed} == {background, foreground}
     (new,) = again
-    assert (new.status, new.decision, new.options) == ("queued", "decision-1", {"window": 1})
+    assert (new.status, new.decision, new.options) == ("queued", "decision-1", {"window": 1, "attempt": 2})
     with database.write() as tx:
         assert runs.get(tx, background).status == runs.get(tx, foreground).status == "crashed"
         assert runs.get(tx, alive).status == "running"
         assert runs.requeue_crashed(tx) == ([], [])
+
+
+def test_what_takes_its_process_down_again_and_again_stays_down(database: Database) -> None:
+    id = queued(database, window=1)
+    tried = 0
+    while id:
+        tried += 1
+        process = subprocess.Popen(["sleep", "600"])
+        name = f"{runs.this_process().rsplit(':', 2)[0]}:{process.pid}:{psutil.Process(process.pid).create_time():.2f}"
+        with database.write() as tx:
+            assert runs.claim(tx, id) is not None
+            tx.execute(sa.update(runs_table).where(runs_table.c.id == id).values(process=name))
+        process.kill()
+        process.wait()
+        with database.write() as tx:
+            crashed, again = runs.requeue_crashed(tx)
+        assert [run.id for run in crashed] == [id]
+        id = again[0].id if again else ""
+    assert tried == runs.MAX_ATTEMPTS
 
 
 def test_a_process_is_known_by_host_number_and_start() -> None:

@@ -48,7 +48,7 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
     Numeric and time columns carry `edges` (k + 1 ascending bin edges taken from the reference's quantiles, time as epoch
     seconds) and `counts` (k); values below the first or above the last edge count in the outer bins. Text columns carry
     `top` (value, count) in falling order, `other`, and `unseen` (values that the reference did not know).
-    Moments are over non-null, finite values; `m2` is the sum of squared deviations from the mean.
+    `nans` counts what is no finite number: NaN and the infinities. Moments are over the rest; `m2` is the sum of squared deviations from the mean.
     """
 
     name: str

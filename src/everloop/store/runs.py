@@ -96,11 +96,11 @@ def requeue_crashed(tx: Connection) -> tuple[list[Run], list[Run]]:
         if is_gone(run.process):
             finish(tx, run.id, "crashed", error="its process is gone")
             crashed.append(run)
-    again = [
-        queue(tx, run.loop, run.pipeline, decision=run.decision, options=run.options)
-        for run in crashed
-        if not run.options.get("foreground")
-    ]
+    again: list[Run] = []
+    for run in crashed:
+        attempt = int(str(run.options.get("attempt", 1)))
+        if not run.options.get("foreground") and attempt < MAX_ATTEMPTS:
+            again.append(queue(tx, run.loop, run.pipeline, decision=run.decision, options={**run.options, "attempt": attempt + 1}))
     return crashed, again
 
 

@@ -75,8 +75,10 @@ def _scaling(pipeline: Pipeline) -> Callable[[Array], Array]:
     mean, scale = scaler.mean_, scaler.scale_
 
     def numbers(values: Array) -> Array:
-        values = values - mean
-        values /= scale
+        if mean is not None:
+            values = values - mean
+        if scale is not None:
+            values = values / scale
         missing = np.isnan(values)
         return np.where(missing, medians, values) if missing.any() else values
 

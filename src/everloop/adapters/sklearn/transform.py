@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from everloop.adapters.sklearn import archive
-from everloop.core.errors import BadInput
+from everloop.core.errors import BadInput, unknown
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,18 +24,22 @@ if TYPE_CHECKING:
 Recipe: TypeAlias = Literal["numeric", "mixed", "custom"]
 
 MAX_CATEGORIES = 50
+UNSCALED = "unscaled"
 _ABSENT = "(missing)"
 _PICKLED = b"cloudpickle\n"
 
 
 def fit(train: pl.DataFrame, transform: object | None = None) -> bytes:
-    """Fit on the training part only. `transform` is a scikit-learn transformer of the user's, which is cloned and given a pandas frame.
+    """Fit on the training part only. `transform` is None for the standard recipe, "unscaled" for the same with numbers left as they are, or
+    a scikit-learn transformer of the user's, which is cloned and given a pandas frame.
 
     BadInput for columns that the recipe has no answer to (times, bytes, lists) and for an object that is no transformer.
     """
     import polars as pl
 
-    if transform is not None:
+    if isinstance(transform, str) and transform != UNSCALED:
+        raise unknown("Transform", transform, [UNSCALED])
+    if transform is not None and transform != UNSCALED:
         return _dump(_fit_custom(train, transform))
     numeric = [name for name, dtype in train.schema.items() if dtype.is_numeric() or dtype == pl.Boolean]
     text = [name for name, dtype in train.schema.items() if dtype in (pl.String, pl.Categorical, pl.Enum)]
@@ -53,7 +57,9 @@ def fit(train: pl.DataFrame, transform: object | None = None) -> bytes:
             f"There are infinite values in the columns {', '.join(map(repr, infinite))}. Replace them by null, or drop the rows."
         )
     with np.errstate(invalid="ignore", divide="ignore"):  # a column without any value has no mean
-        fitted = _recipe(numeric, text).fit(train.with_columns(pl.col(numeric).cast(pl.Float64), pl.col(text).cast(pl.String)))
+        fitted = _recipe(numeric, text, scaled=transform is None).fit(
+            train.with_columns(pl.col(numeric).cast(pl.Float64), pl.col(text).cast(pl.String))
+        )
     return _dump(fitted)
 
 
@@ -75,9 +81,10 @@ def recipe_of(transformer: Any) -> Recipe:
     return "custom"
 
 
-def _recipe(numeric: list[str], text: list[str]) -> Any:
+def _recipe(numeric: list[str], text: list[str], *, scaled: bool) -> Any:
     # Scaled first: StandardScaler passes missing values on and takes booleans, which SimpleImputer refuses.
-    numbers = Pipeline([("scale", StandardScaler()), ("impute", SimpleImputer(strategy="median", keep_empty_features=True))])
+    scale = StandardScaler(with_mean=scaled, with_std=scaled)
+    numbers = Pipeline([("scale", scale), ("impute", SimpleImputer(strategy="median", keep_empty_features=True))])
     if not text:
         return numbers
     texts = Pipeline(
