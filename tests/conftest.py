@@ -1,11 +1,14 @@
-"""Shared by all tests: where the real data is, if it is anywhere."""
+"""Shared by all tests: where the real data is, if it is anywhere, and a fresh database of each kind."""
 
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +18,23 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; EVERLOOP_TEST_DATA can name another folder")
     return folder
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/everloop.db"
+        return
+    server = os.environ.get("EVERLOOP_TEST_POSTGRES")
+    if not server:
+        pytest.skip("EVERLOOP_TEST_POSTGRES names no server; tests/postgres.sh starts one")
+    name = f"everloop_{secrets.token_hex(6)}"
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE template0")
+    try:
+        yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        admin.dispose()

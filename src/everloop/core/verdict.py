@@ -57,7 +57,7 @@ class Verdict(Record, frozen=True, kw_only=True, tag="verdict"):
         """The verdict in one line, failures first."""
         shown = self.failures or self.findings
         state = "passed" if self.passed else "failed"
-        return f"{self.question}: {state}" + (": " + "; ".join(f.message for f in shown[:5]) if shown else "")
+        return f"{self.question}: {state}" + (": " + "; ".join(f.message.rstrip(".") for f in shown[:5]) if shown else "")
 
 
 def verdict(question: str, about: str, findings: Iterable[Finding]) -> Verdict:

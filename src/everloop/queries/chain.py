@@ -136,7 +136,9 @@ def _ancestors(tx: Connection, id: str) -> list[Link]:
 
 def _explanation(tx: Connection, chain: list[Link], others: Iterable[str]) -> Explanation:
     found: dict[int, Decision] = {}
-    for id in dict.fromkeys([*(link.id for link in chain), *others]):
+    asked = [*(link.id for link in chain), *others]
+    asked += [run.decision for id in asked if id.startswith("run-") for run in runs.find(tx, beginning=id, limit=1)]
+    for id in dict.fromkeys(asked):
         if id.startswith("decision-"):
             decision = ledger.by_hash(tx, id)
             found |= {decision.seq: decision} if decision else {}

@@ -6,8 +6,11 @@ tracker run, a deployment whose revision is behind), so that a crash or a tracke
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 from everloop.core import plugins
@@ -61,7 +64,7 @@ def _register(workspace: Workspace, told: Tracker, entry: registry.Registered) -
     told.register(
         loop=entry.loop,
         number=entry.number,
-        model_uri=workspace.blobs.tree_uri(entry.model),
+        model_uri=_shown(workspace, entry),
         tracker_run=tracker_run,
         tags={
             "everloop.version": entry.version,
@@ -72,6 +75,20 @@ def _register(workspace: Workspace, told: Tracker, entry: registry.Registered) -
     )
     with workspace.write() as tx:
         registry.note_tracker_run(tx, entry.loop, entry.number, tracker_run)
+
+
+def _shown(workspace: Workspace, entry: registry.Registered) -> str:
+    """Where the tracker's clients find the model. Not our own folder: MLflow's client leaves files in a local model that it loads, and
+    ours is served only while it is exactly what was registered."""
+    if workspace.blobs.folder is None:
+        return workspace.blobs.tree_uri(entry.model)
+    copy = workspace.home / "artifacts" / "models" / entry.loop / str(entry.number)
+    if not copy.is_dir():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=copy.parent) as scratch:
+            shutil.copytree(workspace.blobs.tree(entry.model), Path(scratch) / "model")
+            (Path(scratch) / "model").rename(copy)
+    return copy.as_uri()
 
 
 def _log(workspace: Workspace, told: Tracker, run: Run) -> str:

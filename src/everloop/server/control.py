@@ -34,7 +34,8 @@ def main(project: str, host: str, port: int) -> None:
     stopped = threading.Event()
     with Workspace(project) as workspace:
         threading.Thread(target=tell_tracker, args=(workspace, stopped), daemon=True, name="tracker").start()
-        serve(workspace, host=host, port=port, token=os.environ.get("EVERLOOP_TOKEN") or None)
+        # `everloop up` has said where the pages are.
+        serve(workspace, host=host, port=port, token=os.environ.get("EVERLOOP_TOKEN") or None, ready=lambda _url: None)
 
 
 if __name__ == "__main__":
