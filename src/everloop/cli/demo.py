@@ -17,7 +17,8 @@ def arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from pathlib import Path
 
-    from everloop.demo.story import Unproven, play
+    from everloop.demo.play import play
+    from everloop.demo.story import Unproven
 
     folder = Path(args.folder).absolute()
     tell = say if args.json else print

@@ -73,16 +73,11 @@ class Stage:
             self.process.kill()
             self.process.wait()
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run an everloop command as a person would, in the project's folder."""
-        return subprocess.run(
-            [sys.executable, "-m", "everloop", *words],
-            cwd=self.folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
+    def command(self, *words: str) -> subprocess.Popen[str]:
+        """Start an everloop command as a person would, in the project's folder; `communicate()` has what it printed."""
+        command = [sys.executable, "-m", "everloop", *words]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def wait(self, what: str, look: Callable[[], T | None], *, meanwhile: Callable[[], None] | None = None) -> T:
