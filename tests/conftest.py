@@ -38,3 +38,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         with admin.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
         admin.dispose()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long stories first, so that the cores finish together."""
+    long = ("test_ring_crash", "test_demo_story", "test_cli_newcomer")
+    items.sort(key=lambda item: not item.nodeid.rpartition("/")[2].startswith(long))

@@ -20,7 +20,7 @@ from everloop.core.errors import Broken
 
 T = TypeVar("T")
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 _SERVERS = ("EVERLOOP_HOME", "EVERLOOP_DATABASE_URL", "EVERLOOP_BLOBS", "EVERLOOP_TRACKING_URI", "EVERLOOP_TOKEN")
 
 
