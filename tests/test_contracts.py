@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -65,3 +66,30 @@ def test_an_illegal_import_is_caught(what: str, copy: Path) -> None:
         victim.write_text(sound)
     assert result.returncode == 1, f"{what} passed unnoticed:\n{result.stdout}"
     assert "BROKEN" in result.stdout
+
+
+def cycle_in(source: Path) -> list[str]:
+    """The modules of one import cycle, lazy imports included and imports for types alone left out; empty when there is none."""
+    code = (
+        "import grimp, json\n"
+        "from graphlib import CycleError, TopologicalSorter\n"
+        "graph = grimp.build_graph('everloop', exclude_type_checking_imports=True, cache_dir=None)\n"
+        "try:\n"
+        "    TopologicalSorter({m: graph.find_modules_directly_imported_by(m) for m in graph.modules}).prepare(); print('[]')\n"
+        "except CycleError as error: print(json.dumps(error.args[1]))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(source)}, cwd=source, capture_output=True, text=True, check=True
+    )
+    return list(json.loads(result.stdout))
+
+
+def test_there_are_no_import_cycles_and_a_planted_one_is_found(copy: Path) -> None:
+    assert cycle_in(copy) == []
+    victim = copy / "everloop" / "core" / "digest.py"
+    sound = victim.read_text()
+    victim.write_text(f"{sound}\n\ndef _planted() -> None:\n    import everloop.core.record\n")
+    try:
+        assert {"everloop.core.digest", "everloop.core.record"} <= set(cycle_in(copy))
+    finally:
+        victim.write_text(sound)

@@ -26,7 +26,6 @@ from everloop.engine.code import code_digest
 from everloop.engine.events import Event, Observer
 from everloop.engine.handle import Handle, handles, resolve
 from everloop.engine.keys import Key, because, key
-from everloop.engine.pipeline import Pipeline
 from everloop.store import records, runs
 from everloop.store.locks import file_lock
 from everloop.store.runs import Cached
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from everloop.core.record import Record
+    from everloop.engine.pipeline import Pipeline
     from everloop.engine.step import StepFunction
 
 # Another process may train for days under the same key; its lock ends with it.
@@ -56,7 +56,7 @@ def execute(
 ) -> Any:
     """Execute a claimed run here; the pipeline's value with its handles resolved. Its exception comes out as it is, and the run is failed."""
     execution = Execution(workspace, run, tuple(observers))
-    function = cast("Callable[..., Any]", pipeline.function if isinstance(pipeline, Pipeline) else pipeline)
+    function = cast("Callable[..., Any]", getattr(pipeline, "function", pipeline))
     with using(workspace), _scope(execution):
         try:
             value = resolve(function(*args, **kwargs), Handle[Any].result)

@@ -29,11 +29,15 @@ class Series(msgspec.Struct, frozen=True):
     points: tuple[Point, ...]
 
 
+NAME_WIDTH = 60
+
+
 class Change(msgspec.Struct, frozen=True):
-    """Where another version began to answer."""
+    """Where another version began to answer. `named` when there is room for its name: in a canary versions change from window to window."""
 
     x: float
     version: int
+    named: bool
 
 
 class Sparkline(msgspec.Struct, frozen=True):
@@ -88,11 +92,12 @@ def sparkline(states: Sequence[WindowState]) -> Sparkline | None:
         )
         if points:
             series.append(Series(name, line, band, tuple(points)))
-    changes = [
-        Change(round((across[place - 1] + across[place]) / 2, 1), states[place].window.version)
-        for place in range(1, len(states))
-        if states[place].window.version != states[place - 1].window.version
-    ]
+    changes: list[Change] = []
+    for place in range(1, len(states)):
+        if states[place].window.version != states[place - 1].window.version:
+            x = round((across[place - 1] + across[place]) / 2, 1)
+            last = max((change.x for change in changes if change.named), default=-NAME_WIDTH)
+            changes.append(Change(x, states[place].window.version, x - last >= NAME_WIDTH))
     return Sparkline(metric, low, high, tuple(series), tuple(changes))
 
 
