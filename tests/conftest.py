@@ -42,5 +42,5 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long stories first, so that the cores finish together."""
-    long = ("test_ring_crash", "test_demo_story", "test_cli_newcomer")
+    long = ("test_ring_crash", "test_demo_story", "test_cli_newcomer", "test_server_scheduler")
     items.sort(key=lambda item: not item.nodeid.rpartition("/")[2].startswith(long))

@@ -143,3 +143,12 @@ def test_a_schedule_survives_a_restart(tmp_path: Path) -> None:
         assert [d.outcome for d in ask(workspace, Evidence(since=3600.0 * 10 + 6), 3600.0 * 15, hour)] == ["done"]
         end(workspace, "done")
         assert ask(workspace, Evidence(since=3600.0 * 15), 3600.0 * 15 + 1, hour) == []
+
+
+def test_rows_that_keep_trickling_in_are_suppressed_once_a_run(workspace: Workspace) -> None:
+    [fired] = ask(workspace, Evidence(new_rows=10, stamp="a", since=0.0), 1.0, ROWS)
+    end(workspace, "done")
+    held = [d for k in range(20) for d in ask(workspace, Evidence(new_rows=10 + k, stamp=f"b{k}", since=1.0), 2.0 + k, ROWS)]
+    assert [(fired.outcome, len(held), held[0].outcome)] == [("done", 1, "suppressed")]
+    [again] = ask(workspace, Evidence(new_rows=40, stamp="c", since=1.0), 200.0, ROWS)
+    assert again.outcome == "done"

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
 from everloop.cli.exits import FAILED, OK, REFUSED, STOPPED
 from everloop.cli.output import emit_json, say
+
+if TYPE_CHECKING:
+    from everloop.core.runs import Run
+    from everloop.project import Loop
+    from everloop.store.workspace import Workspace
 
 _CODES = {"done": OK, "stopped": STOPPED, "refused": REFUSED}
 
@@ -20,12 +26,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    import time
-
-    from everloop.cli.progress import Progress
-    from everloop.core.errors import EverloopError
     from everloop.project import choose, load
-    from everloop.runner import perform, request, settle, show
+    from everloop.runner import request, settle, show
     from everloop.store.workspace import Workspace
 
     loop = choose(load(args.project), args.loop)
@@ -40,26 +42,38 @@ def run(args: Namespace) -> int:
             if args.json:
                 emit_json({"run": run_})
             return OK
-        started = time.monotonic()
-        with Progress(f"{loop.name}", quiet=args.json) as progress:
-            try:
-                run_ = perform(workspace, loop, run_, observers=[progress])
-            except EverloopError:
-                raise
-            except Exception as error:
-                progress.close()
-                say(_users_traceback(error), "", f"Run {run_.id} failed; finished steps are kept. Mend the code and run again.")
-                return FAILED
-            finally:
-                show(workspace, loop.name)
-    if args.json:
-        emit_json({"run": run_})
+        try:
+            return _in_the_foreground(workspace, loop, run_, args.json)
+        finally:
+            # Last, after the person has the answer: the tracker's library takes seconds to load.
+            show(workspace, loop.name)
+
+
+def _in_the_foreground(workspace: Workspace, loop: Loop, run: Run, as_json: bool) -> int:
+    import time
+
+    from everloop.cli.progress import Progress
+    from everloop.core.errors import EverloopError
+    from everloop.runner import perform
+
+    started = time.monotonic()
+    with Progress(loop.name, quiet=as_json) as progress:
+        try:
+            run = perform(workspace, loop, run, observers=[progress])
+        except EverloopError:
+            raise
+        except Exception as error:
+            progress.close()
+            say(_users_traceback(error), "", f"Run {run.id} failed; finished steps are kept. Mend the code and run again.")
+            return FAILED
+    if as_json:
+        emit_json({"run": run})
     else:
-        say(f"{run_.status} in {time.monotonic() - started:.1f} s")
-        print(run_.result.get("summary", run_.status))
-        for hint in _hints(run_.status, run_.result):
+        say(f"{run.status} in {time.monotonic() - started:.1f} s")
+        print(run.result.get("summary", run.status), flush=True)
+        for hint in _hints(run.status, run.result):
             say(hint)
-    return _CODES.get(run_.status, FAILED)
+    return _CODES.get(run.status, FAILED)
 
 
 def _hints(status: str, result: object) -> list[str]:
