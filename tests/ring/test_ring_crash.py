@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ring_project import child, write_project
+from ring_project import write_project
 
 from everloop.store import ledger, records, registry, runs
 from everloop.store.workspace import Workspace
@@ -18,48 +20,46 @@ from everloop.store.workspace import Workspace
 EFFECTS = {"register", "release", "nothing_new", "stop", "refuse"}
 
 
-@pytest.fixture(scope="module")
-def processes() -> Iterator[ForkServerContext]:
-    """Processes forked from one that has the libraries loaded: each is killed for real, none has to import for seconds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["everloop.adapters.preload", "everloop.loop", "everloop.runner", "ring_project"])
-    return context
+class Forker:
+    """A process that forks a run for each question."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, str(Path(__file__).with_name("ring_project.py"))]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, project: Path, kill_at: int | None) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(json.dumps({"project": str(project), "kill_at": kill_at}), file=self.process.stdin, flush=True)
+        return dict(json.loads(self.process.stdout.readline()))
 
 
-def run(processes: ForkServerContext, project: Path, kill_at: int | None) -> tuple[int | None, tuple[str, list[tuple[str, str]]] | None]:
-    """(exit code, what the run answered, None when it was killed)."""
-    answers = processes.Queue()
-    process = processes.Process(target=child, args=(str(project), kill_at, answers))
-    process.start()
-    answer = None if kill_at is not None else answers.get(timeout=120)
-    process.join(120)
-    return process.exitcode, answer
+@pytest.fixture
+def forker() -> Iterator[Forker]:
+    forker = Forker()
+    yield forker
+    with forker.process:
+        forker.process.kill()
 
 
-def test_a_cycle_survives_kill_9_at_every_boundary(tmp_path: Path, processes: ForkServerContext) -> None:
-    sound = write_project(tmp_path / "sound")
-    code, answer = run(processes, sound, None)
-    assert code == 0
-    assert answer is not None
-    status, boundaries = answer
-    assert status == "done"
-    names = [name for kind, name in boundaries if kind == "finished"]
-    assert {"ingest", "profile", "validate", "prepare", "fit", "score", "judge", "register", "prove", "release"} <= set(names)
+def test_a_cycle_survives_kill_9_at_every_boundary(tmp_path: Path, forker: Forker) -> None:
+    sound = forker.run(write_project(tmp_path / "sound"), None)
+    assert (sound["exit"], sound["status"]) == (0, "done")
+    boundaries = sound["boundaries"]
+    names = {name for kind, name in boundaries if kind == "finished"}
+    assert {"ingest", "profile", "validate", "prepare", "fit", "score", "judge", "register", "prove", "release"} <= names
 
-    for kill_at in range(len(boundaries)):
+    for kill_at, boundary in enumerate(boundaries):
+        where = f"killed at boundary {kill_at} {boundary}"
         project = write_project(tmp_path / f"killed-{kill_at}")
-        code, _ = run(processes, project, kill_at)
-        assert code == -signal.SIGKILL, f"boundary {kill_at} {boundaries[kill_at]}"
-        code, answer = run(processes, project, None)
-        assert code == 0
-        assert answer is not None, f"the run after boundary {kill_at} {boundaries[kill_at]} did not end"
-        check(project, kill_at, boundaries, answer[0])
+        assert forker.run(project, kill_at)["exit"] == -signal.SIGKILL, where
+        after = forker.run(project, None)
+        assert (after["exit"], after["status"]) == (0, "done"), where
+        check(project, where)
         shutil.rmtree(project)
 
 
-def check(project: Path, kill_at: int, boundaries: list[tuple[str, str]], status: str) -> None:
-    where = f"killed at boundary {kill_at} {boundaries[kill_at]}"
-    assert status == "done", where
+def check(project: Path, where: str) -> None:
     with Workspace(project) as workspace, workspace.read() as tx:
         found = runs.find(tx, loop="cells")
         assert sorted(one.status for one in found) == ["crashed", "done"], where
