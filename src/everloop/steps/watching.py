@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
+from everloop.core import plugins
 from everloop.core.live import Decision
 from everloop.core.ports import Place
 from everloop.project import Loop
@@ -11,13 +13,27 @@ from everloop.steps.lookup import rollout
 from everloop.store import registry, runs
 from everloop.store.workspace import Workspace, using
 
+if TYPE_CHECKING:
+    from everloop.monitor.detectors.detector import Detector
+
 
 def observe(workspace: Workspace, loop: Loop, *, now: float, actor: str) -> list[Decision]:
     """Close the windows that are full, judge them, and page a person where a verdict failed."""
     from everloop.data.profile import summarise
     from everloop.monitor.watch import watch
 
-    watched = watch(workspace, loop.name, summarise=summarise, now=now, actor=actor, window_rows=loop.window_rows, sinks=tuple(loop.sinks))
+    # Every detector that is installed looks at every window; whether it has something to say is its own business.
+    detectors = [cast("Callable[[], Detector]", plugins.find("detectors", name))() for name in plugins.names("detectors")]
+    watched = watch(
+        workspace,
+        loop.name,
+        summarise=summarise,
+        now=now,
+        actor=actor,
+        window_rows=loop.window_rows,
+        detectors=detectors,
+        sinks=tuple(loop.sinks),
+    )
     return [decision for one in watched for decision in one.decisions]
 
 
