@@ -55,11 +55,10 @@ def _loop_name(text: str) -> str:
 def _write_data(path: Path) -> None:
     """569 real cell measurements (UCI breast cancer Wisconsin, diagnostic), which scikit-learn carries in its package: a table to begin with."""
     import csv
-    from importlib.util import find_spec
 
-    spec = find_spec("sklearn")
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    with open(Path(folders[0]) / "datasets" / "data" / "breast_cancer.csv", newline="") as source, path.open("w", newline="") as target:
+    from everloop.data.samples import sample
+
+    with sample("breast_cancer.csv").open(newline="") as source, path.open("w", newline="") as target:
         rows = csv.reader(source)
         _count, _width, *classes = next(rows)
         writer = csv.writer(target)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
 from everloop.cli.output import emit_json, say
+
+if TYPE_CHECKING:
+    from everloop.store.workspace import Workspace
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -15,7 +19,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     from everloop.cli.workspace import existing
-    from everloop.core.errors import BadInput, unknown
+    from everloop.core.errors import BadInput
     from everloop.queries import status
     from everloop.store import labels
 
@@ -25,8 +29,7 @@ def run(args: Namespace) -> int:
     if not values:
         raise BadInput("No label was given. Write, for instance: everloop label churn p-01a1...=yes, or --file labels.csv.")
     with existing(args.project) as workspace:
-        if args.loop not in (names := status.loop_names(workspace)):
-            raise unknown("Loop", args.loop, names)
+        status.must_know(workspace, args.loop)
         missing = _not_captured(workspace, args.loop, values)
         if missing:
             raise BadInput(
@@ -43,11 +46,9 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _not_captured(workspace: object, loop: str, values: dict[str, bool | int | float | str]) -> list[str]:
+def _not_captured(workspace: Workspace, loop: str, values: dict[str, bool | int | float | str]) -> list[str]:
     from everloop.store import captures
-    from everloop.store.workspace import Workspace
 
-    assert isinstance(workspace, Workspace)
     wanted = set(values)
     position: captures.Position | None = None
     while wanted:

@@ -13,13 +13,12 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     from everloop.cli.workspace import existing
-    from everloop.core.errors import unknown
     from everloop.queries import status
     from everloop.queries.chain import metric_text
 
     with existing(args.project) as workspace:
-        if args.loop is not None and args.loop not in (names := status.loop_names(workspace)):
-            raise unknown("Loop", args.loop, names)
+        if args.loop is not None:
+            status.must_know(workspace, args.loop)
         versions = status.versions(workspace, args.loop)
     if args.json:
         emit_json({"versions": versions})

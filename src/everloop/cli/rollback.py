@@ -16,18 +16,18 @@ def run(args: Namespace) -> int:
     import time
 
     from everloop.cli.workspace import existing
-    from everloop.core.errors import BadInput, unknown
+    from everloop.core.errors import BadInput
     from everloop.queries import status
     from everloop.release.deploy import rollback
     from everloop.runner import person, show
 
     with existing(args.project) as workspace:
-        names = status.loop_names(workspace)
-        if args.loop is not None and args.loop not in names:
-            raise unknown("Loop", args.loop, names)
-        if args.loop is None and len(names) != 1:
-            raise BadInput(f"There are several loops: {', '.join(names)}. Say which one.")
-        loop = args.loop or names[0]
+        if args.loop is not None:
+            status.must_know(workspace, args.loop)
+        names = status.loop_names(workspace) if args.loop is None else [args.loop]
+        if len(names) != 1:
+            raise BadInput(f"There are several loops: {', '.join(names)}. Say which one." if names else "No loop has run here yet.")
+        loop = names[0]
         decision = rollback(workspace, loop, actor=person(), reason=args.reason or "asked for by a person", now=time.time())
         show(workspace, loop)
     if args.json:

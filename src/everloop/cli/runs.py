@@ -15,7 +15,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     from everloop.cli.workspace import existing
-    from everloop.core.errors import NotFound
     from everloop.store import runs
 
     with existing(args.project) as workspace, workspace.read() as tx:
@@ -41,12 +40,10 @@ def run(args: Namespace) -> int:
                 empty="No run yet. 'everloop run' makes the first.",
             )
             return 0
-        matching = runs.find(tx, beginning=args.run, limit=2)
-        if len(matching) != 1:
-            raise NotFound(f"{'No' if not matching else 'More than one'} run's id begins with {args.run!r}. 'everloop runs' lists them.")
-        steps = runs.steps_of(tx, matching[0].id)
+        run_ = runs.one(tx, args.run)
+        steps = runs.steps_of(tx, run_.id)
     if args.json:
-        emit_json({"run": matching[0], "steps": steps})
+        emit_json({"run": run_, "steps": steps})
         return 0
     table(
         ["STEP", "STATUS", "TOOK", "OUTPUT", "BECAUSE"],

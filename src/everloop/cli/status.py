@@ -13,16 +13,13 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     from everloop.cli.workspace import existing
-    from everloop.core.errors import unknown
     from everloop.queries import status
     from everloop.queries.chain import metric_text, summary
 
     with existing(args.project) as workspace:
-        names = status.loop_names(workspace)
         if args.loop is not None:
-            if args.loop not in names:
-                raise unknown("Loop", args.loop, names)
-            names = [args.loop]
+            status.must_know(workspace, args.loop)
+        names = status.loop_names(workspace) if args.loop is None else [args.loop]
         states = [status.state(workspace, name) for name in names]
     if args.json:
         emit_json({"loops": states})

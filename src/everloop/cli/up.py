@@ -19,15 +19,16 @@ def arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from pathlib import Path
 
-    from everloop.cli.ports import must_be_free
     from everloop.project import must_exist
+    from everloop.serve import listen
     from everloop.server.supervisor import supervise, tree
     from everloop.store.locks import file_lock
     from everloop.store.workspace import Workspace
 
     must_exist(args.project)
-    must_be_free(args.host, args.port, "--port")
-    must_be_free(args.control_host, args.control_port, "--control-port")
+    # Asked before processes are started that would each fail in their own words, again and again.
+    listen.bind(args.host, args.port).close()
+    listen.bind(args.control_host, args.control_port, option="--control-port").close()
     with Workspace(args.project) as workspace:
         lock = workspace.home / "up.lock"
     with file_lock(lock):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from everloop.core.errors import NotFound
@@ -14,9 +12,9 @@ if TYPE_CHECKING:
 
 def existing(project: str) -> Workspace:
     """The workspace of `project`. NotFound when nothing was ever kept there."""
-    from everloop.store.workspace import Workspace
+    from everloop.store.workspace import Workspace, home_of
 
-    home = Path(os.environ.get("EVERLOOP_HOME") or Path(project) / ".everloop")
+    home = home_of(project)
     if not home.is_dir():
         raise NotFound(f"There is no {home}: nothing has run here yet. 'everloop run' runs one cycle, 'everloop init' writes a project.")
     return Workspace(project)

@@ -75,7 +75,7 @@ def refuse_malformed(story: Story) -> None:
     named = page.reason + str(page.evidence)
     story.holds("a person is called, and told which columns", "p34" in named and "p43" in named, page.id)
     story.stage.wait("the page in pages.jsonl", lambda: page.id in _read(story.workspace.home / "pages.jsonl"))
-    story.holds("on the console and in a file", page.id in _read(story.stage.log) or page.reason[:40] in _read(story.stage.log))
+    story.holds("on the console and in a file", page.id in _read(story.stage.log))
     answer = story.traffic.send(story.healthy[:5])
     story.holds("the champion still answers", len(answer) == 5 and all(one.version == 1 for one in answer))
     # The person who was called takes the batch out.

@@ -1,19 +1,16 @@
 """The demo's input: 1,797 real images of handwritten digits, as two scanners would deliver them.
 
-The images are the UCI optical recognition set that scikit-learn carries in its package: 8 x 8 pixels of 0 to 16. They are read from that
-file directly; importing the library would cost seconds and buy nothing.
+The images are the UCI optical recognition set that scikit-learn carries in its package: 8 x 8 pixels of 0 to 16.
 """
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from everloop.core.errors import Missing
+from everloop.data.samples import sample
 
 SIDE = 8
 WHITE = 16.0
@@ -28,14 +25,7 @@ def load(seed: int = 20261120) -> pl.DataFrame:
 
     The file is ordered by writer, which alone would drift; a seeded permutation makes the order say nothing.
     """
-    spec = find_spec("sklearn")
-    folder = Path(next(iter(spec.submodule_search_locations or ()))) if spec else None
-    path = folder / "datasets" / "data" / "digits.csv.gz" if folder else None
-    if path is None or not path.is_file():
-        raise Missing(
-            "The demo reads the digits that scikit-learn carries, and scikit-learn is not installed. Install it: pip install scikit-learn"
-        )
-    table = pl.read_csv(path, has_header=False, new_columns=[*PIXELS, TARGET]).cast(pl.Int64)
+    table = pl.read_csv(sample("digits.csv.gz"), has_header=False, new_columns=[*PIXELS, TARGET]).cast(pl.Int64)
     return table[np.random.default_rng(seed).permutation(table.height)]
 
 

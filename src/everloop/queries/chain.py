@@ -48,7 +48,7 @@ def explain(workspace: Workspace, id: str) -> Explanation:
                 raise NotFound(f"No decision's id begins with {id!r}. 'everloop status' shows the latest.")
             return _of_decision(tx, decision)
         if id.startswith("run-"):
-            return _of_run(tx, _one_run(tx, id))
+            return _of_run(tx, runs.one(tx, id))
         if "/" in id:
             loop, _, number = id.rpartition("/")
             entry = registry.by_alias(tx, loop, number)
@@ -153,13 +153,6 @@ def _maybe(tx: Connection, id: str) -> Record | None:
         return records.load(tx, id, Record)
     except NotFound:
         return None
-
-
-def _one_run(tx: Connection, beginning: str) -> Run:
-    found = runs.find(tx, beginning=beginning, limit=2)
-    if len(found) != 1:
-        raise NotFound(f"{'No' if not found else 'More than one'} run's id begins with {beginning!r}. 'everloop runs' lists them.")
-    return found[0]
 
 
 @singledispatch

@@ -5,10 +5,9 @@ from __future__ import annotations
 import msgspec
 import sqlalchemy as sa
 
-from everloop.core.errors import unknown
 from everloop.core.live import Decision
 from everloop.core.verdict import Finding
-from everloop.queries.status import loop_names
+from everloop.queries.status import must_know
 from everloop.store import ledger
 from everloop.store.schema import decisions as decisions_table
 from everloop.store.workspace import Workspace
@@ -41,8 +40,8 @@ def entries(
     limit: int = 100,
 ) -> Entries:
     """Raises NotFound for a loop that does not exist: an empty list would look like a quiet one."""
-    if loop is not None and loop not in (names := loop_names(workspace)):
-        raise unknown("Loop", loop, names)
+    if loop is not None:
+        must_know(workspace, loop)
     with workspace.read() as tx:
         found = ledger.find(tx, loop=loop, action=action, outcome=outcome, before=before, newest_first=True, limit=limit + 1)
         actions = tx.execute(sa.select(decisions_table.c.action).distinct().order_by(decisions_table.c.action)).scalars().all()

@@ -6,7 +6,6 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from everloop.core.errors import unknown
 from everloop.core.live import Decision
 from everloop.core.runs import Run
 from everloop.queries import status
@@ -79,9 +78,7 @@ def glance(workspace: Workspace, loop: str) -> Glance:
 
 def report(workspace: Workspace, loop: str, *, recent: int = 20) -> LoopReport:
     """Raises NotFound, with the closest match, for a loop that does not exist."""
-    names = status.loop_names(workspace)
-    if loop not in names:
-        raise unknown("Loop", loop, names)
+    status.must_know(workspace, loop)
     with workspace.read() as tx:
         decisions = ledger.find(tx, loop=loop, newest_first=True, limit=recent)
     return LoopReport(

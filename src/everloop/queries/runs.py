@@ -40,10 +40,7 @@ def find(workspace: Workspace, *, loop: str | None = None, status: str | None = 
 def report(workspace: Workspace, beginning: str) -> RunReport:
     """The one run whose id begins so."""
     with workspace.read() as tx:
-        found = runs.find(tx, beginning=beginning, limit=2)
-        if len(found) != 1:
-            raise NotFound(f"{'No' if not found else 'More than one'} run's id begins with {beginning!r}. 'everloop runs' lists them.")
-        run = found[0]
+        run = runs.one(tx, beginning)
         return RunReport(
             run=run,
             decision=ledger.by_hash(tx, run.decision) if run.decision else None,

@@ -6,6 +6,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from everloop.core.errors import unknown
 from everloop.core.live import Decision, Deployment, Window
 from everloop.core.models import Candidate, Evaluation, Metric, Version
 from everloop.core.runs import Run
@@ -47,6 +48,13 @@ def loop_names(workspace: Workspace) -> list[str]:
         known |= set(tx.execute(sa.select(decisions.c.loop).distinct()).scalars())
         known |= set(tx.execute(sa.select(runs_table.c.loop).distinct()).scalars())
     return sorted(known | set(captures.loops(workspace.predictions)))
+
+
+def must_know(workspace: Workspace, loop: str) -> None:
+    """NotFound, with the closest match, for a loop that never did anything here."""
+    names = loop_names(workspace)
+    if loop not in names:
+        raise unknown("Loop", loop, names)
 
 
 def versions(workspace: Workspace, loop: str | None = None) -> list[VersionState]:

@@ -36,4 +36,6 @@ def run(
     with listen.bind(host, port) as bound:
         from everloop.serve.service import serve_socket
 
-        serve_socket(workspace, bound, loops=loops, started=lambda: ready(listen.url(host, bound)) if ready is not None else None)
+        serve_socket(
+            workspace, bound, loops=loops, started=lambda: ready(listen.url(host, bound.getsockname()[1])) if ready is not None else None
+        )

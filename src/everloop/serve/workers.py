@@ -118,7 +118,7 @@ def run_workers(
         line = msgspec.json.encode(order) + b"\n"
         crew = [_Worker(line, folder) for _ in range(workers)]
         try:
-            _watch(crew, stopping, lambda: ready(listen.url(host, held)) if ready is not None else None)
+            _watch(crew, stopping, lambda: ready(listen.url(host, held.getsockname()[1])) if ready is not None else None)
         finally:
             _end(crew)
 

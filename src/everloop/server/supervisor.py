@@ -17,6 +17,8 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from everloop.serve.listen import url
+
 # The exit code with which a child asks to be started anew at once: the user's code changed.
 RELOAD = 75
 # ... and with which it says that the user's code does not import, which ends `up` when it is so from the beginning.
@@ -101,7 +103,7 @@ def _check(child: Child, say: Callable[[str], None]) -> None:
     """Kill a child that answered once and then failed several checks in a row; the next round starts it again."""
     try:
         headers = {"Authorization": f"Bearer {token}"} if (token := os.environ.get("EVERLOOP_TOKEN")) else {}
-        asked = urllib.request.Request(child.health, headers=headers)  # noqa: S310  # always http://, see _healthz
+        asked = urllib.request.Request(child.health, headers=headers)  # noqa: S310  # always http://, see tree
         with urllib.request.urlopen(asked, timeout=_HEALTH_TIMEOUT_S) as answer:  # noqa: S310
             healthy = answer.status == 200
     except (urllib.error.URLError, OSError):
@@ -143,12 +145,6 @@ def _die_with_parent() -> None:
             os._exit(1)
 
 
-def _healthz(host: str, port: int) -> str:
-    """Where a server that listens on `host` is asked from this machine."""
-    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://[{reached}]:{port}/healthz" if ":" in reached else f"http://{reached}:{port}/healthz"
-
-
 def tree(project: str, *, host: str, port: int, workers: int, control_host: str, control_port: int, tick_s: float) -> list[Child]:
     """The processes of `everloop up`."""
     everloop = [sys.executable, "-m", "everloop"]
@@ -156,7 +152,7 @@ def tree(project: str, *, host: str, port: int, workers: int, control_host: str,
     scheduler = [sys.executable, "-m", "everloop.server.scheduler", project, str(tick_s)]
     control = [sys.executable, "-m", "everloop.server.control", project, control_host, str(control_port)]
     return [
-        Child("data plane", serve, health=_healthz(host, port)),
+        Child("data plane", serve, health=f"{url(host, port)}/healthz"),
         Child("scheduler", scheduler),
-        Child("control plane", control, health=_healthz(control_host, control_port)),
+        Child("control plane", control, health=f"{url(control_host, control_port)}/healthz"),
     ]

@@ -131,6 +131,14 @@ def ended_since(tx: Connection, loop: str, moment: float) -> list[Run]:
     return [_run(row) for row in tx.execute(query)]
 
 
+def one(tx: Connection, beginning: str) -> Run:
+    """The one run whose id begins so. NotFound when there is none, or more than one."""
+    found = find(tx, beginning=beginning, limit=2)
+    if len(found) != 1:
+        raise NotFound(f"{'No' if not found else 'More than one'} run's id begins with {beginning!r}. 'everloop runs' lists them.")
+    return found[0]
+
+
 def put_step(tx: Connection, step: Step) -> None:
     upsert(tx, steps, msgspec.structs.asdict(step) | {"inputs": _json(step.inputs)})
 

@@ -17,6 +17,11 @@ from everloop.store.database import Database
 _current: ContextVar[Workspace | None] = ContextVar("everloop_workspace", default=None)
 
 
+def home_of(project: Path | str) -> Path:
+    """Where a project's workspace is, or would be."""
+    return Path(os.environ.get("EVERLOOP_HOME") or Path(project) / ".everloop")
+
+
 class Workspace:
     """Database, blobs and folders of one project.
 
@@ -28,7 +33,7 @@ class Workspace:
         self, project: Path | str = ".", *, home: Path | None = None, database_url: str | None = None, blobs: str | None = None
     ) -> None:
         self.project = Path(project).absolute()
-        self.home = (home or Path(os.environ.get("EVERLOOP_HOME") or self.project / ".everloop")).absolute()
+        self.home = (home or home_of(self.project)).absolute()
         try:
             self.home.mkdir(parents=True, exist_ok=True)
             (self.home / ".gitignore").write_text("*\n")

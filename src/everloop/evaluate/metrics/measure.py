@@ -86,10 +86,6 @@ class Measure(ABC):
             return self.value(groups, weights)
 
 
-def better(measure: Measure, one: float, other: float) -> bool:
-    return one > other if measure.direction == "higher" else one < other
-
-
 def _weights(counts: Floats, generator: np.random.Generator) -> list[Floats]:
     """How often each group occurs in each resample of all rows, in chunks of resamples."""
     groups, n = len(counts), int(counts.sum())

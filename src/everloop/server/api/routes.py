@@ -7,7 +7,6 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from everloop.core.errors import unknown
 from everloop.core.runs import Run
 from everloop.queries import chain, decisions, overview, runs, status
 from everloop.server.api.schema import describe, reply
@@ -52,8 +51,8 @@ def install(app: FastAPI, workspace: Workspace) -> None:
     @app.get("/api/versions", responses=reply(Versions), tags=["loops"])
     def all_versions(loop: Filter = "") -> Response:
         """Registered versions, oldest first."""
-        if loop and loop not in (names := status.loop_names(workspace)):
-            raise unknown("Loop", loop, names)
+        if loop:
+            status.must_know(workspace, loop)
         return _json(Versions(versions=status.versions(workspace, loop or None)))
 
     @app.get("/api/runs", responses=reply(Runs), tags=["runs"])
