@@ -21,6 +21,7 @@ ERRORS: dict[type[errors.EverloopError], int] = {
     errors.Conflict: 8,
     errors.Broken: 9,
     errors.Stopped: 10,
+    errors.Lost: 11,
 }
 
 

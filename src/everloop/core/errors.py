@@ -46,6 +46,10 @@ class Stopped(EverloopError):
     """The work was cancelled or ran out of its budget."""
 
 
+class Lost(EverloopError):
+    """The process that did the work ended without an answer: it crashed, or was killed for want of memory."""
+
+
 class UnknownName(NotFound, AttributeError):
     """A public name that does not exist; an AttributeError too, so that `hasattr` and `from ... import` keep their meaning."""
 

@@ -7,14 +7,15 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-RunStatus: TypeAlias = Literal["queued", "running", "done", "stopped", "refused", "failed", "crashed"]
-StepStatus: TypeAlias = Literal["running", "hit", "done", "failed"]
+RunStatus: TypeAlias = Literal["queued", "running", "waiting", "done", "stopped", "refused", "failed", "crashed", "cancelled"]
+StepStatus: TypeAlias = Literal["running", "hit", "done", "failed", "skipped", "cancelled"]
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One execution of a pipeline. Times are seconds since the epoch (UTC); `options` are what the run was asked to change.
 
     `stopped`: a schema verdict failed. `refused`: a gate verdict failed. `failed`: an error. `crashed`: its process is gone.
+    `waiting`: a person is asked for an approval, and nothing runs meanwhile. `cancelled`: a person ended it.
     """
 
     id: str
@@ -29,10 +30,15 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     process: str = ""
     error: str = ""
     result: Mapping[str, object] = {}
+    cancelled_by: str = ""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of a step within a run. `output` names the artifact (a record's id, or a digest); `because` says why it ran or hit."""
+    """One call of a step within a run. `output` names the artifact (a record's id, or a digest); `because` says why it ran or hit.
+
+    `type` and `blob` are how and where the artifact is kept. `attempts` counts how often the body began; `worker` is the process that
+    ran it last (host:pid), empty for the run's own. `skipped`: a step that it needs failed.
+    """
 
     run: str
     seq: int
@@ -43,6 +49,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float = 0.0
     ended_at: float | None = None
     output: str = ""
+    type: str = ""
+    blob: str = ""
+    attempts: int = 0
+    worker: str = ""
     inputs: Mapping[str, str] = {}
     because: str = ""
     error: str = ""

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from sqlalchemy.engine import Connection
-
 from everloop.core.errors import BadInput, Broken
 from everloop.store.blobs import Blobs
+from everloop.store.database import Transaction
 
 if TYPE_CHECKING:
     from everloop.core.record import Record
@@ -64,9 +63,9 @@ class Format(Protocol):
         """Keep the value; None when it turns out that it would not come back as it was, and the next format shall try."""
         ...
 
-    def load(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> object: ...
+    def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object: ...
 
-    def present(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> bool:
+    def present(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> bool:
         """Whether all of it is still there."""
         ...
 
@@ -100,12 +99,12 @@ def save(blobs: Blobs, value: object) -> tuple[Artifact, tuple[Record, ...]]:
     raise BadInput(f"a {type(value).__module__}.{type(value).__qualname__} cannot be stored")
 
 
-def load(tx: Connection, blobs: Blobs, artifact: Artifact) -> object:
+def load(tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
     """The value again. NotFound or Broken when its bytes are gone or changed."""
     return format_of(artifact.type).load(tx, blobs, artifact)
 
 
-def present(tx: Connection, blobs: Blobs, artifact: Artifact) -> bool:
+def present(tx: Transaction, blobs: Blobs, artifact: Artifact) -> bool:
     return format_of(artifact.type).present(tx, blobs, artifact)
 
 

@@ -32,11 +32,10 @@ from everloop.store.runs import Cached
 from everloop.store.workspace import Workspace, current, using
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
-
     from everloop.core.record import Record
     from everloop.engine.pipeline import Pipeline
     from everloop.engine.step import StepFunction
+    from everloop.store.database import Transaction
 
 # Another process may train for days under the same key; its lock ends with it.
 LEASE_TIMEOUT_S = 30 * 24 * 3600.0
@@ -112,7 +111,7 @@ class Execution:
         bound = step.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         call = self._prepare(step, bound.arguments)
-        if step.effect:
+        if step.settings.effect:
             handle = self._run_effect(call)
         else:
             found = self._found(call)
@@ -129,9 +128,9 @@ class Execution:
                 self._check_own(step, where, handle)
                 inputs[where] = handle.output
         try:
-            found = key(step.name, code, arguments, inputs=inputs, version=step.version, where=f" ({step.place})")
+            found = key(step.name, code, arguments, inputs=inputs, version=step.settings.version, where=f" ({step.place})")
         except BadInput:
-            if not step.effect:
+            if not step.settings.effect:
                 raise
             found = _NO_KEY
         number = next(self._numbers)
@@ -178,7 +177,7 @@ class Execution:
             artifact, kept = self._save(call.step, value)
             with self.workspace.write() as tx:
                 records.keep(tx, *kept)
-                if not call.step.effect:
+                if not call.step.settings.effect:
                     runs.put_cached(tx, self._cached(call, artifact))
                 row = self._put(tx, row, status="done", output=artifact.output, ended_at=time.time())
         except BaseException as error:
@@ -197,7 +196,7 @@ class Execution:
                 try:
                     return call.step.function(*bound.args, **bound.kwargs)
                 except Exception as error:
-                    if attempt > call.step.retries or isinstance(error, EverloopError):
+                    if attempt > call.step.settings.retries or isinstance(error, EverloopError):
                         raise
                     longest = min(_FIRST_RETRY_S * 2 ** (attempt - 1), _LONGEST_RETRY_S)
                     time.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311  # so that many that failed together come back apart
@@ -212,14 +211,14 @@ class Execution:
                 raise BadInput("a handle cannot be stored")
             return artifacts.save(self.workspace.blobs, value)
         except BadInput as error:
-            if step.effect:
+            if step.settings.effect:
                 return Artifact(MEMORY, "", ""), ()
             raise BadInput(
                 f"Step {step.name!r} ({step.place}) returned what cannot be kept: {error}. Return plain data, a table, an array, a record, "
                 "the path of a file, or an object that can be pickled; or declare the step with effect=True."
             ) from error
 
-    def _artifact(self, tx: Connection, wanted: Key) -> Artifact | None:
+    def _artifact(self, tx: Transaction, wanted: Key) -> Artifact | None:
         """What the cache holds under a key, if all of it is still there."""
         entry = runs.cached(tx, wanted.digest)
         if entry is None:
@@ -240,10 +239,10 @@ class Execution:
             created_at=time.time(),
         )
 
-    def _put_hit(self, tx: Connection, call: _Call, artifact: Artifact) -> Step:
+    def _put_hit(self, tx: Transaction, call: _Call, artifact: Artifact) -> Step:
         return self._put(tx, call.row, status="hit", output=artifact.output, because="hit", ended_at=time.time())
 
-    def _put(self, tx: Connection, row: Step, **changes: Any) -> Step:
+    def _put(self, tx: Transaction, row: Step, **changes: Any) -> Step:
         row = msgspec.structs.replace(row, **changes)
         runs.put_step(tx, row)
         return row

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy.engine import Connection
 
 from everloop.core.live import Decision, Prediction, Window
 from everloop.core.models import Candidate, Evaluation, Version
@@ -18,7 +17,7 @@ from everloop.monitor.assess import DETECTORS, Assessment, Summarise, assess
 from everloop.monitor.detectors.detector import Detector
 from everloop.monitor.windows import Cursor, Group, Judged, Taken
 from everloop.store import labels, records, registry
-from everloop.store.database import serialise
+from everloop.store.database import Transaction, serialise
 from everloop.store.workspace import Workspace
 
 CURSOR = "monitor"
@@ -94,11 +93,11 @@ def again(judge: Judge, before: Judged, rows: Sequence[Prediction], cursor: Curs
     return _keep(judge, found, news, cursor, after), after
 
 
-def load_cursor(tx: Connection, loop: str) -> Cursor:
+def load_cursor(tx: Transaction, loop: str) -> Cursor:
     return msgspec.convert(registry.cursor(tx, loop, CURSOR), Cursor)
 
 
-def move(tx: Connection, loop: str, seen: Cursor, new: Cursor) -> None:
+def move(tx: Transaction, loop: str, seen: Cursor, new: Cursor) -> None:
     """Move on from the state that the caller read; Moved when it is not that state any more."""
     serialise(tx)
     if load_cursor(tx, loop) != seen:

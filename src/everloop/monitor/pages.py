@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from everloop.core import plugins
 from everloop.core.errors import EverloopError
 from everloop.core.live import Decision
 from everloop.monitor.sinks.page import Page, Sink
 from everloop.store import ledger
-from everloop.store.database import insert_new
+from everloop.store.database import Transaction, insert_new
 from everloop.store.schema import pages
 from everloop.store.workspace import Workspace
 
@@ -28,7 +27,7 @@ BACKOFF_MOST_S = 3600.0
 
 
 def page(
-    tx: Connection,
+    tx: Transaction,
     *,
     loop: str,
     rule: str,
@@ -82,7 +81,7 @@ def deliver_pending(workspace: Workspace, now: float) -> int:
     return delivered
 
 
-def undelivered(tx: Connection, loop: str | None = None) -> list[tuple[str, str, int, str]]:
+def undelivered(tx: Transaction, loop: str | None = None) -> list[tuple[str, str, int, str]]:
     """(decision, sink, tries, last error) of pages that no sink took yet."""
     query = sa.select(pages).where(pages.c.delivered_at.is_(None)).order_by(pages.c.decision, pages.c.sink)
     if loop is not None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import starmap
 
 import msgspec
-from sqlalchemy.engine import Connection
 
 from everloop.core.errors import BadInput, NotFound
 from everloop.core.live import Deployment, Window
@@ -18,6 +17,7 @@ from everloop.monitor.judge import Judge, Moved, Watched, first_time, load_curso
 from everloop.monitor.late import judge_again
 from everloop.monitor.windows import Cursor, Group, Row, Taken, close
 from everloop.store import captures, ledger, records, registry
+from everloop.store.database import Transaction
 from everloop.store.workspace import Workspace
 
 CHUNK_ROWS = 50_000
@@ -80,7 +80,7 @@ def watch(
     return watched
 
 
-def latest(tx: Connection, loop: str, version: int) -> tuple[Window, Verdict] | None:
+def latest(tx: Transaction, loop: str, version: int) -> tuple[Window, Verdict] | None:
     """The window of a version that was judged last, and the verdict on it."""
     found = load_cursor(tx, loop).latest.get(str(version))
     if found is None:

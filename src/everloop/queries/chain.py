@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from functools import singledispatch
 
 import msgspec
-from sqlalchemy.engine import Connection
 
 from everloop.core.errors import EverloopError, NotFound
 from everloop.core.live import Decision, Label, Prediction, Window
@@ -16,6 +15,7 @@ from everloop.core.runs import Run
 from everloop.core.tables import Prepared, Profile, Schema, Snapshot
 from everloop.core.verdict import Verdict
 from everloop.store import captures, labels, ledger, records, registry, runs
+from everloop.store.database import Transaction
 from everloop.store.workspace import Workspace
 
 
@@ -62,14 +62,14 @@ def record_of(workspace: Workspace, id: str) -> Record | None:
         return _maybe(tx, id)
 
 
-def _of_prediction(tx: Connection, prediction: Prediction) -> Explanation:
+def _of_prediction(tx: Transaction, prediction: Prediction) -> Explanation:
     entry = registry.get(tx, prediction.loop, prediction.version)
     label = labels.get(tx, [prediction.id]).get(prediction.id)
     link = Link(role="asked about", kind="prediction", id=prediction.id, summary=_prediction_summary(prediction, label))
     return _of_version(tx, entry, [link])
 
 
-def _of_version(tx: Connection, entry: registry.Registered, before: list[Link]) -> Explanation:
+def _of_version(tx: Transaction, entry: registry.Registered, before: list[Link]) -> Explanation:
     chain = [
         *before,
         Link(role="answered by" if before else "asked about", kind="version", id=entry.name, summary=f"model {entry.model[:12]}"),
@@ -78,7 +78,7 @@ def _of_version(tx: Connection, entry: registry.Registered, before: list[Link]) 
     return _explanation(tx, chain, [entry.version, entry.run])
 
 
-def _of_decision(tx: Connection, decision: Decision) -> Explanation:
+def _of_decision(tx: Transaction, decision: Decision) -> Explanation:
     chain = [Link(role="asked about", kind="decision", id=decision.id, summary=_decision_summary(decision))]
     others: list[str] = []
     for subject in decision.about:
@@ -87,7 +87,7 @@ def _of_decision(tx: Connection, decision: Decision) -> Explanation:
     return _explanation(tx, chain, others)
 
 
-def _of_run(tx: Connection, run: Run) -> Explanation:
+def _of_run(tx: Transaction, run: Run) -> Explanation:
     chain = [Link(role="asked about", kind="run", id=run.id, summary=_run_summary(run))]
     outputs = [step.output for step in runs.steps_of(tx, run.id) if step.output]
     for id in dict.fromkeys(outputs):
@@ -97,13 +97,13 @@ def _of_run(tx: Connection, run: Run) -> Explanation:
     return _explanation(tx, chain, [run.decision])
 
 
-def _of_record(tx: Connection, id: str) -> Explanation:
+def _of_record(tx: Transaction, id: str) -> Explanation:
     record = records.load(tx, id, Record)
     first = Link(role="asked about", kind=record.kind, id=record.id, summary=summary(record))
     return _explanation(tx, [first, *_ancestors(tx, record.id)], [])
 
 
-def _station(tx: Connection, subject: str) -> list[Link]:
+def _station(tx: Transaction, subject: str) -> list[Link]:
     """One thing that a decision is about, with its ancestors."""
     try:
         if subject.startswith("run-"):
@@ -118,7 +118,7 @@ def _station(tx: Connection, subject: str) -> list[Link]:
     return [Link(role="about", kind=record.kind, id=record.id, summary=summary(record)), *_ancestors(tx, record.id)]
 
 
-def _ancestors(tx: Connection, id: str) -> list[Link]:
+def _ancestors(tx: Transaction, id: str) -> list[Link]:
     links: list[Link] = []
     seen: set[str] = {id}
     for _, role, parent in records.ancestry(tx, id):
@@ -134,7 +134,7 @@ def _ancestors(tx: Connection, id: str) -> list[Link]:
     return links
 
 
-def _explanation(tx: Connection, chain: list[Link], others: Iterable[str]) -> Explanation:
+def _explanation(tx: Transaction, chain: list[Link], others: Iterable[str]) -> Explanation:
     found: dict[int, Decision] = {}
     asked = [*(link.id for link in chain), *others]
     asked += [run.decision for id in asked if id.startswith("run-") for run in runs.find(tx, beginning=id, limit=1)]
@@ -148,7 +148,7 @@ def _explanation(tx: Connection, chain: list[Link], others: Iterable[str]) -> Ex
     return Explanation(id=first.id, kind=first.kind, chain=tuple(chain), decisions=tuple(found[seq] for seq in sorted(found)))
 
 
-def _maybe(tx: Connection, id: str) -> Record | None:
+def _maybe(tx: Transaction, id: str) -> Record | None:
     try:
         return records.load(tx, id, Record)
     except NotFound:

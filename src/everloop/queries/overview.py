@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from everloop.core.live import Decision
 from everloop.core.runs import Run
@@ -13,6 +12,7 @@ from everloop.queries.ring import Station, ring
 from everloop.queries.runs import is_abandoned
 from everloop.queries.windows import WindowState, windows, with_verdicts
 from everloop.store import ledger, runs
+from everloop.store.database import Transaction
 from everloop.store.schema import pages
 from everloop.store.workspace import Workspace
 
@@ -89,7 +89,7 @@ def report(workspace: Workspace, loop: str, *, recent: int = 20) -> LoopReport:
     )
 
 
-def _last_page(tx: Connection, state: status.LoopState) -> Paged | None:
+def _last_page(tx: Transaction, state: status.LoopState) -> Paged | None:
     found = ledger.find(tx, loop=state.loop, action="page", outcome="done", newest_first=True, limit=1)
     if not found:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy.engine import Connection
 
 from everloop.core.errors import NotFound
 from everloop.core.live import Decision
@@ -11,6 +10,7 @@ from everloop.core.record import Record
 from everloop.core.runs import Run, Step
 from everloop.queries.chain import summary
 from everloop.store import ledger, records, runs
+from everloop.store.database import Transaction
 from everloop.store.workspace import Workspace
 
 
@@ -54,7 +54,7 @@ def is_abandoned(run: Run) -> bool:
     return run.status == "running" and runs.is_gone(run.process)
 
 
-def _step_state(tx: Connection, step: Step) -> StepState:
+def _step_state(tx: Transaction, step: Step) -> StepState:
     try:
         record = records.load(tx, step.output, Record)
     except NotFound:

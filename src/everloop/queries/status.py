@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from everloop.core.errors import unknown
 from everloop.core.live import Decision, Deployment, Window
@@ -12,6 +11,7 @@ from everloop.core.models import Candidate, Evaluation, Metric, Version
 from everloop.core.runs import Run
 from everloop.monitor.watch import latest
 from everloop.store import captures, labels, ledger, records, registry, runs
+from everloop.store.database import Transaction
 from everloop.store.schema import decisions
 from everloop.store.schema import runs as runs_table
 from everloop.store.workspace import Workspace
@@ -89,7 +89,7 @@ def stands(deployment: Deployment, number: int) -> str:
     return "previous" if number == deployment.previous else ""
 
 
-def _version_state(tx: Connection, entry: registry.Registered) -> VersionState:
+def _version_state(tx: Transaction, entry: registry.Registered) -> VersionState:
     version = records.load(tx, entry.version, Version)
     candidate = records.load(tx, entry.candidate, Candidate)
     evaluation = records.load(tx, version.evaluation, Evaluation)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from everloop.core.live import Window
 from everloop.core.verdict import Verdict
 from everloop.store import records
+from everloop.store.database import Transaction
 from everloop.store.schema import records as records_table
 from everloop.store.workspace import Workspace
 
@@ -41,7 +41,7 @@ def windows(workspace: Workspace, loop: str, *, limit: int = 60) -> list[WindowS
     return sorted(states, key=lambda state: (state.window.end, state.window.version, state.window.first))
 
 
-def with_verdicts(tx: Connection, window: Window) -> WindowState:
+def with_verdicts(tx: Transaction, window: Window) -> WindowState:
     id = window.id
     judged = [child for role, child in records.children(tx, id) if role == "about" and child.startswith("verdict-")]
     return WindowState(id=id, window=window, verdicts=tuple(records.load(tx, child, Verdict) for child in judged))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy.engine import Connection
 
 from everloop.core.errors import Conflict, unknown
 from everloop.core.live import Decision, Deployment
@@ -12,7 +11,7 @@ from everloop.release.register import proven
 from everloop.release.rollout import Move, Rollout, compares, first_step, next_step
 from everloop.release.traffic import Trial, begins, collect, errors_of, labels_of, load_trial, put_trial, weigh
 from everloop.store import ledger, records, registry
-from everloop.store.database import serialise
+from everloop.store.database import Transaction, serialise
 from everloop.store.registry import Registered
 from everloop.store.workspace import Workspace
 
@@ -132,7 +131,7 @@ def rollback(workspace: Workspace, loop: str, *, actor: str, reason: str, now: f
 
 
 def _commit(
-    tx: Connection, deployment: Deployment, move: Move, trial: Trial, *, rule: str, number: int, now: float, actor: str
+    tx: Transaction, deployment: Deployment, move: Move, trial: Trial, *, rule: str, number: int, now: float, actor: str
 ) -> Decision:
     loop = deployment.loop
     registry.deploy(tx, move.to, replacing=deployment)
@@ -145,12 +144,12 @@ def _commit(
     )  # fmt: skip
 
 
-def _about(tx: Connection, loop: str, *numbers: int | None) -> list[str]:
+def _about(tx: Transaction, loop: str, *numbers: int | None) -> list[str]:
     entries = [registry.get(tx, loop, number) for number in dict.fromkeys(numbers) if number is not None]
     return [name for entry in entries for name in (entry.name, entry.version)]
 
 
-def _standing(tx: Connection, deployment: Deployment, registered: Registered) -> str:
+def _standing(tx: Transaction, deployment: Deployment, registered: Registered) -> str:
     """Why a version has nothing to begin; empty when it has."""
     if registered.number == deployment.champion:
         return f"Version {registered.number} is champion already."
@@ -163,7 +162,7 @@ def _standing(tx: Connection, deployment: Deployment, registered: Registered) ->
     return ""
 
 
-def _known(tx: Connection, registered: Registered) -> Decision | None:
+def _known(tx: Transaction, registered: Registered) -> Decision | None:
     found = ledger.find(tx, loop=registered.loop, about=registered.name, rule="rollout:begin", newest_first=True, limit=1)
     return found[0] if found else None
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy.engine import Connection
-
 from everloop.core.errors import Conflict
 from everloop.core.models import Candidate, Evaluation, Version
 from everloop.core.verdict import Verdict
 from everloop.store import ledger, records, registry
-from everloop.store.database import serialise
+from everloop.store.database import Transaction, serialise
 from everloop.store.registry import Registered
 from everloop.store.workspace import Workspace
 
@@ -51,7 +49,7 @@ def prove_gate(candidate: str, evaluation: Evaluation, verdict: Verdict) -> None
         raise Conflict(f"The candidate {candidate} did not pass its gate ({verdict.sentence()}). It is not registered.")
 
 
-def proven(tx: Connection, entry: Registered) -> Version:
+def proven(tx: Transaction, entry: Registered) -> Version:
     """The version's record, after its gate record was found and holds. No deployment without it."""
     version = records.load(tx, entry.version, Version)
     prove_gate(version.candidate, records.load(tx, version.evaluation, Evaluation), records.load(tx, version.verdict, Verdict))

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import msgspec
-from sqlalchemy.engine import Connection
 
 from everloop.core.live import Deployment, Label, Prediction
 from everloop.release.losses import Losses, losses
 from everloop.release.rollout import Traffic
 from everloop.store import captures, labels, registry
 from everloop.store.captures import Position
+from everloop.store.database import Transaction
 
 CURSOR = "rollout"
 ERRORS = "challenger-errors"
@@ -50,11 +50,11 @@ class Sides(NamedTuple):
     newest: float | None
 
 
-def load_trial(tx: Connection, loop: str) -> Trial:
+def load_trial(tx: Transaction, loop: str) -> Trial:
     return msgspec.convert(registry.cursor(tx, loop, CURSOR), Trial)
 
 
-def put_trial(tx: Connection, loop: str, trial: Trial) -> None:
+def put_trial(tx: Transaction, loop: str, trial: Trial) -> None:
     registry.put_cursor(tx, loop, CURSOR, msgspec.to_builtins(trial))
 
 
@@ -122,13 +122,13 @@ def weigh(
     )
 
 
-def errors_of(tx: Connection, loop: str, version: int | None) -> int:
+def errors_of(tx: Transaction, loop: str, version: int | None) -> int:
     """Requests on which the challenger failed, as the servers counted them."""
     counted = registry.cursor(tx, loop, ERRORS)
     return int(counted.get("errors", 0)) if version is not None and counted.get("version") == version else 0
 
 
-def labels_of(tx: Connection, both: Sides) -> dict[str, Label]:
+def labels_of(tx: Transaction, both: Sides) -> dict[str, Label]:
     return labels.get(tx, dict.fromkeys(answer.id for answer in (*both.challenger, *both.champion)))
 
 

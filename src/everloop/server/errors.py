@@ -23,6 +23,7 @@ STATUS: dict[type[errors.EverloopError], int] = {
     errors.Missing: 501,
     errors.Busy: 503,
     errors.Stopped: 503,
+    errors.Lost: 500,
 }
 
 RETRY_AFTER_S = 5

@@ -14,6 +14,9 @@ Id = Annotated[str, Path(max_length=200, pattern=_NAMED, description="a unique b
 Name = Annotated[str, Path(max_length=200, pattern=_NAMED)]
 Filter = Annotated[str, Query(max_length=200, pattern=_FILTER, description="empty for any")]
 Outcome = Annotated[Literal["", "done", "suppressed"], Query(description="empty for any")]
-Status = Annotated[Literal["", "queued", "running", "done", "stopped", "refused", "failed", "crashed"], Query(description="empty for any")]
+Status = Annotated[
+    Literal["", "queued", "running", "waiting", "done", "stopped", "refused", "failed", "crashed", "cancelled"],
+    Query(description="empty for any"),
+]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Before = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="only entries before this number; `older` of the page before")]

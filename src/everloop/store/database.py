@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -17,7 +17,9 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from everloop.core.errors import BadInput, Broken, Busy, EverloopError, Missing
 
 # The newest migration in `migrations/versions`; a test compares the two.
-HEAD = "0001"
+HEAD = "0002"
+
+Transaction: TypeAlias = Connection
 
 LOCK_TIMEOUT_S = 30
 _ADVISORY_LEDGER = 0x65766C6F

@@ -7,16 +7,15 @@ import time
 from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from everloop.core.live import Label
-from everloop.store.database import insert_new
+from everloop.store.database import Transaction, insert_new
 from everloop.store.schema import labels
 
 Value = bool | int | float | str
 
 
-def add(tx: Connection, loop: str, values: Mapping[str, Value], *, at: float | None = None) -> tuple[int, list[str]]:
+def add(tx: Transaction, loop: str, values: Mapping[str, Value], *, at: float | None = None) -> tuple[int, list[str]]:
     """Keep labels by prediction id: (how many were new, ids that already have another value)."""
     now = time.time() if at is None else at
     rows = [{"prediction": id, "loop": loop, "value": json.dumps(value), "at": now} for id, value in values.items()]
@@ -25,7 +24,7 @@ def add(tx: Connection, loop: str, values: Mapping[str, Value], *, at: float | N
     return insert_new(tx, labels, [row for row in rows if row["prediction"] not in known]), contradicted
 
 
-def get(tx: Connection, predictions: Iterable[str]) -> dict[str, Label]:
+def get(tx: Transaction, predictions: Iterable[str]) -> dict[str, Label]:
     """The labels that are known for these predictions."""
     wanted = list(predictions)
     found: dict[str, Label] = {}
@@ -35,11 +34,11 @@ def get(tx: Connection, predictions: Iterable[str]) -> dict[str, Label]:
     return found
 
 
-def count(tx: Connection, loop: str) -> int:
+def count(tx: Transaction, loop: str) -> int:
     return tx.execute(sa.select(sa.func.count()).select_from(labels).where(labels.c.loop == loop)).scalar_one()
 
 
-def of(tx: Connection, loop: str) -> dict[str, Label]:
+def of(tx: Transaction, loop: str) -> dict[str, Label]:
     """All labels of a loop by prediction id, in the order of arrival."""
     rows = tx.execute(sa.select(labels).where(labels.c.loop == loop).order_by(labels.c.at, labels.c.prediction))
     return {row.prediction: Label(prediction=row.prediction, loop=row.loop, value=json.loads(row.value), at=row.at) for row in rows}

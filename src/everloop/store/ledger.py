@@ -13,20 +13,20 @@ from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Row
 
 from everloop.core.digest import digest
 from everloop.core.errors import Broken
 from everloop.core.live import Decision
 from everloop.core.verdict import Finding
-from everloop.store.database import insert_new, serialise
+from everloop.store.database import Transaction, insert_new, serialise
 from everloop.store.schema import decisions, mentions
 
 GENESIS = "0" * 64
 
 
 def append(
-    tx: Connection,
+    tx: Transaction,
     *,
     loop: str,
     rule: str,
@@ -68,7 +68,7 @@ def seal(decision: Decision) -> str:
     return digest("everloop-decision-1", content)
 
 
-def verify(tx: Connection, *, until: str | None = None) -> list[Finding]:
+def verify(tx: Transaction, *, until: str | None = None) -> list[Finding]:
     """One finding for each break of the chain; empty when it is sound. `until` is a hash that must still be part of it."""
     broken: list[Finding] = []
     previous, expected, seen = GENESIS, 1, until is None
@@ -90,13 +90,13 @@ def verify(tx: Connection, *, until: str | None = None) -> list[Finding]:
     return broken
 
 
-def head(tx: Connection) -> str:
+def head(tx: Transaction) -> str:
     """The last entry's hash, worth noting somewhere else."""
     return tx.execute(sa.select(decisions.c.hash).order_by(decisions.c.seq.desc()).limit(1)).scalar() or GENESIS
 
 
 def find(
-    tx: Connection,
+    tx: Transaction,
     *,
     loop: str | None = None,
     rule: str | None = None,
@@ -126,7 +126,7 @@ def find(
     return _entries(tx.execute(query))
 
 
-def by_hash(tx: Connection, beginning: str) -> Decision | None:
+def by_hash(tx: Transaction, beginning: str) -> Decision | None:
     """The decision whose id or hash begins so, if there is exactly one."""
     pattern = beginning.removeprefix("decision-").replace("%", "").replace("_", "") + "%"
     found = _entries(tx.execute(sa.select(decisions).where(decisions.c.hash.like(pattern)).limit(2)))

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from everloop.core.errors import BadInput, Broken, NotFound
 from everloop.core.live import Window
@@ -16,7 +15,7 @@ from everloop.core.models import Candidate, Evaluation, Version
 from everloop.core.record import Record
 from everloop.core.tables import Prepared, Profile, Schema, Snapshot
 from everloop.core.verdict import Verdict
-from everloop.store.database import insert_new
+from everloop.store.database import Transaction, insert_new
 from everloop.store.schema import links, records
 
 AnyRecord = Snapshot | Profile | Schema | Prepared | Candidate | Evaluation | Version | Verdict | Window
@@ -33,7 +32,7 @@ def decode(body: bytes) -> AnyRecord:
     return _decoder.decode(body)
 
 
-def keep(tx: Connection, *items: Record) -> None:
+def keep(tx: Transaction, *items: Record) -> None:
     """Keep records and the links to their parents. What is already there stays as it is: equal id, equal content."""
     now = time.time()
     for item in items:
@@ -41,7 +40,7 @@ def keep(tx: Connection, *items: Record) -> None:
         insert_new(tx, links, [{"child": item.id, "role": role, "parent": parent} for role, parent in item.parents().items()])
 
 
-def load(tx: Connection, id: str, expected: type[R]) -> R:
+def load(tx: Transaction, id: str, expected: type[R]) -> R:
     """The record with exactly this id. Raises NotFound, or Broken when it is of another kind or its content is not its id."""
     body = tx.execute(sa.select(records.c.body).where(records.c.id == id)).scalar()
     if body is None:
@@ -57,7 +56,7 @@ def load(tx: Connection, id: str, expected: type[R]) -> R:
     return record
 
 
-def resolve(tx: Connection, beginning: str) -> str:
+def resolve(tx: Transaction, beginning: str) -> str:
     """The one id that begins so. Raises NotFound, or BadInput when there are several."""
     pattern = beginning.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
     found = (
@@ -70,24 +69,24 @@ def resolve(tx: Connection, beginning: str) -> str:
     return found[0]
 
 
-def of_kind(tx: Connection, kind: str) -> list[str]:
+def of_kind(tx: Transaction, kind: str) -> list[str]:
     """The ids of all records of a kind, oldest first."""
     return list(tx.execute(sa.select(records.c.id).where(records.c.kind == kind).order_by(records.c.created_at, records.c.id)).scalars())
 
 
-def parents(tx: Connection, id: str) -> list[tuple[str, str]]:
+def parents(tx: Transaction, id: str) -> list[tuple[str, str]]:
     """(role, id) of each record that this one was made from."""
     rows = tx.execute(sa.select(links.c.role, links.c.parent).where(links.c.child == id).order_by(links.c.role))
     return [(role, parent) for role, parent in rows]
 
 
-def children(tx: Connection, id: str) -> list[tuple[str, str]]:
+def children(tx: Transaction, id: str) -> list[tuple[str, str]]:
     """(role, id) of each record that was made from this one."""
     rows = tx.execute(sa.select(links.c.role, links.c.child).where(links.c.parent == id).order_by(links.c.child))
     return [(role, child) for role, child in rows]
 
 
-def ancestry(tx: Connection, id: str) -> Iterator[tuple[str, str, str]]:
+def ancestry(tx: Transaction, id: str) -> Iterator[tuple[str, str, str]]:
     """(child, role, parent) upwards from `id`, nearest first, each link once."""
     seen: set[str] = set()
     front = [id]
@@ -101,7 +100,7 @@ def ancestry(tx: Connection, id: str) -> Iterator[tuple[str, str, str]]:
             front.append(parent)
 
 
-def dangling(tx: Connection) -> list[tuple[str, str, str]]:
+def dangling(tx: Transaction) -> list[tuple[str, str, str]]:
     """Links whose parent is no record: there are none in a sound store."""
     missing = sa.select(links.c.child, links.c.role, links.c.parent).where(~sa.exists().where(records.c.id == links.c.parent))
     return [(child, role, parent) for child, role, parent in tx.execute(missing)]

@@ -8,12 +8,11 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from everloop.core.errors import Conflict, NotFound, unknown
 from everloop.core.live import Deployment
 from everloop.core.models import Version
-from everloop.store.database import serialise, upsert
+from everloop.store.database import Transaction, serialise, upsert
 from everloop.store.schema import cursors, deployments, versions
 
 
@@ -34,7 +33,7 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.loop}/{self.number}"
 
 
-def register(tx: Connection, version: Version, *, model: str, run: str) -> Registered:
+def register(tx: Transaction, version: Version, *, model: str, run: str) -> Registered:
     """Give a version the next number of its loop; the number it has already, when it was registered before."""
     serialise(tx)
     existing = tx.execute(sa.select(versions).where(versions.c.loop == version.loop, versions.c.version == version.id)).first()
@@ -48,18 +47,18 @@ def register(tx: Connection, version: Version, *, model: str, run: str) -> Regis
     return entry
 
 
-def note_tracker_run(tx: Connection, loop: str, number: int, tracker_run: str) -> None:
+def note_tracker_run(tx: Transaction, loop: str, number: int, tracker_run: str) -> None:
     tx.execute(sa.update(versions).where(versions.c.loop == loop, versions.c.number == number).values(tracker_run=tracker_run))
 
 
-def get(tx: Connection, loop: str, number: int) -> Registered:
+def get(tx: Transaction, loop: str, number: int) -> Registered:
     row = tx.execute(sa.select(versions).where(versions.c.loop == loop, versions.c.number == number)).first()
     if row is None:
         raise unknown("Version", f"{loop}/{number}", [entry.name for entry in find(tx, loop=loop)])
     return Registered(**row._mapping)
 
 
-def find(tx: Connection, *, loop: str | None = None, candidate: str | None = None) -> list[Registered]:
+def find(tx: Transaction, *, loop: str | None = None, candidate: str | None = None) -> list[Registered]:
     """Registered versions, oldest first."""
     query = sa.select(versions).order_by(versions.c.loop, versions.c.number)
     if loop is not None:
@@ -69,23 +68,23 @@ def find(tx: Connection, *, loop: str | None = None, candidate: str | None = Non
     return [Registered(**row._mapping) for row in tx.execute(query)]
 
 
-def loops(tx: Connection) -> list[str]:
+def loops(tx: Transaction) -> list[str]:
     """Loops that have a deployment."""
     return list(tx.execute(sa.select(deployments.c.loop).order_by(deployments.c.loop)).scalars())
 
 
-def deployment(tx: Connection, loop: str) -> Deployment:
+def deployment(tx: Transaction, loop: str) -> Deployment:
     """The loop's deployment; an empty one (revision 0) when nothing was ever deployed."""
     row = tx.execute(sa.select(deployments).where(deployments.c.loop == loop)).first()
     return Deployment(**row._mapping) if row else Deployment(loop=loop)
 
 
-def every_deployment(tx: Connection) -> list[Deployment]:
+def every_deployment(tx: Transaction) -> list[Deployment]:
     """The deployments of all loops, in one cheap statement that servers repeat."""
     return [Deployment(**row._mapping) for row in tx.execute(sa.select(deployments).order_by(deployments.c.loop))]
 
 
-def deploy(tx: Connection, new: Deployment, *, replacing: Deployment) -> Deployment:
+def deploy(tx: Transaction, new: Deployment, *, replacing: Deployment) -> Deployment:
     """Put a deployment in place of the one that the caller saw. Conflict when somebody changed it meanwhile."""
     serialise(tx)
     current = deployment(tx, new.loop)
@@ -98,7 +97,7 @@ def deploy(tx: Connection, new: Deployment, *, replacing: Deployment) -> Deploym
     return entry
 
 
-def by_alias(tx: Connection, loop: str, alias: str) -> Registered:
+def by_alias(tx: Transaction, loop: str, alias: str) -> Registered:
     """`champion`, `challenger`, `previous`, or a number. NotFound with what there is."""
     # At most nine ASCII digits: what every database takes as an integer; '²' is a digit too, but no number.
     if alias.isascii() and alias.isdecimal() and len(alias) <= 9:
@@ -115,12 +114,12 @@ def by_alias(tx: Connection, loop: str, alias: str) -> Registered:
     return get(tx, loop, number)
 
 
-def cursor(tx: Connection, loop: str, name: str) -> dict[str, Any]:
+def cursor(tx: Transaction, loop: str, name: str) -> dict[str, Any]:
     """How far a reader of a stream has come; empty at the beginning."""
     body = tx.execute(sa.select(cursors.c.body).where(cursors.c.loop == loop, cursors.c.name == name)).scalar()
     return json.loads(body) if body else {}
 
 
-def put_cursor(tx: Connection, loop: str, name: str, body: dict[str, Any]) -> None:
+def put_cursor(tx: Transaction, loop: str, name: str, body: dict[str, Any]) -> None:
     """Move a reader on, in the same transaction as what it made of what it read."""
     upsert(tx, cursors, {"loop": loop, "name": name, "body": msgspec.json.encode(body).decode()})

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 import psutil
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Row
 
 from everloop.core.errors import NotFound
 from everloop.core.runs import Run, RunStatus, Step
-from everloop.store.database import upsert
+from everloop.store.database import Transaction, upsert
 from everloop.store.schema import cache, runs, steps
 
 MAX_ATTEMPTS = 3
@@ -64,14 +64,14 @@ def new_id() -> str:
     return f"run-{int(time.time() * 1000):012x}{secrets.token_hex(5)}"
 
 
-def queue(tx: Connection, loop: str, pipeline: str, *, decision: str, options: Mapping[str, object] | None = None) -> Run:
+def queue(tx: Transaction, loop: str, pipeline: str, *, decision: str, options: Mapping[str, object] | None = None) -> Run:
     """A run that waits for somebody to `claim` it."""
     run = Run(id=new_id(), loop=loop, pipeline=pipeline, status="queued", decision=decision, options=options or {}, queued_at=time.time())
     tx.execute(sa.insert(runs).values(_run_row(run)))
     return run
 
 
-def claim(tx: Connection, id: str) -> Run | None:
+def claim(tx: Transaction, id: str) -> Run | None:
     """Take a queued run for this process; None when somebody else was faster."""
     changed = tx.execute(
         sa.update(runs)
@@ -81,11 +81,11 @@ def claim(tx: Connection, id: str) -> Run | None:
     return get(tx, id) if changed else None
 
 
-def finish(tx: Connection, id: str, status: RunStatus, *, error: str = "", result: Mapping[str, object] | None = None) -> None:
+def finish(tx: Transaction, id: str, status: RunStatus, *, error: str = "", result: Mapping[str, object] | None = None) -> None:
     tx.execute(sa.update(runs).where(runs.c.id == id).values(status=status, ended_at=time.time(), error=error, result=_json(result or {})))
 
 
-def requeue_crashed(tx: Connection) -> tuple[list[Run], list[Run]]:
+def requeue_crashed(tx: Transaction) -> tuple[list[Run], list[Run]]:
     """Find runs whose process is gone: (marked crashed, queued again in their place).
 
     Only runs that nobody waits for in the foreground (those that a decision queued) start again by themselves, and not for ever:
@@ -104,7 +104,7 @@ def requeue_crashed(tx: Connection) -> tuple[list[Run], list[Run]]:
     return crashed, again
 
 
-def get(tx: Connection, id: str) -> Run:
+def get(tx: Transaction, id: str) -> Run:
     row = tx.execute(sa.select(runs).where(runs.c.id == id)).first()
     if row is None:
         raise NotFound(f"Run {id!r} does not exist in this workspace.")
@@ -112,7 +112,7 @@ def get(tx: Connection, id: str) -> Run:
 
 
 def find(
-    tx: Connection, *, loop: str | None = None, status: str | None = None, beginning: str | None = None, limit: int = 1000
+    tx: Transaction, *, loop: str | None = None, status: str | None = None, beginning: str | None = None, limit: int = 1000
 ) -> list[Run]:
     """Runs that match, newest first."""
     query = sa.select(runs).order_by(runs.c.queued_at.desc(), runs.c.id.desc()).limit(limit)
@@ -125,13 +125,13 @@ def find(
     return [_run(row) for row in tx.execute(query)]
 
 
-def ended_since(tx: Connection, loop: str, moment: float) -> list[Run]:
+def ended_since(tx: Transaction, loop: str, moment: float) -> list[Run]:
     """Runs of a loop that ended after `moment`, in that order."""
     query = sa.select(runs).where(runs.c.loop == loop, runs.c.ended_at > moment).order_by(runs.c.ended_at)
     return [_run(row) for row in tx.execute(query)]
 
 
-def one(tx: Connection, beginning: str) -> Run:
+def one(tx: Transaction, beginning: str) -> Run:
     """The one run whose id begins so. NotFound when there is none, or more than one."""
     found = find(tx, beginning=beginning, limit=2)
     if len(found) != 1:
@@ -139,16 +139,16 @@ def one(tx: Connection, beginning: str) -> Run:
     return found[0]
 
 
-def put_step(tx: Connection, step: Step) -> None:
+def put_step(tx: Transaction, step: Step) -> None:
     upsert(tx, steps, msgspec.structs.asdict(step) | {"inputs": _json(step.inputs)})
 
 
-def steps_of(tx: Connection, run: str) -> list[Step]:
+def steps_of(tx: Transaction, run: str) -> list[Step]:
     rows = tx.execute(sa.select(steps).where(steps.c.run == run).order_by(steps.c.seq))
     return [_step(row) for row in rows]
 
 
-def made_by(tx: Connection, output: str) -> Step | None:
+def made_by(tx: Transaction, output: str) -> Step | None:
     """The step that really made an output, the first time."""
     row = tx.execute(
         sa.select(steps).where(steps.c.output == output, steps.c.status == "done").order_by(steps.c.started_at).limit(1)
@@ -156,18 +156,18 @@ def made_by(tx: Connection, output: str) -> Step | None:
     return _step(row) if row else None
 
 
-def cached(tx: Connection, key: str) -> Cached | None:
+def cached(tx: Transaction, key: str) -> Cached | None:
     row = tx.execute(sa.select(cache).where(cache.c.key == key)).first()
     return _cached(row) if row else None
 
 
-def last_cached(tx: Connection, step: str) -> Cached | None:
+def last_cached(tx: Transaction, step: str) -> Cached | None:
     """The newest result of a step under any key, to explain a miss by."""
     row = tx.execute(sa.select(cache).where(cache.c.step == step).order_by(cache.c.created_at.desc()).limit(1)).first()
     return _cached(row) if row else None
 
 
-def put_cached(tx: Connection, entry: Cached) -> None:
+def put_cached(tx: Transaction, entry: Cached) -> None:
     upsert(tx, cache, msgspec.structs.asdict(entry) | {"detail": _json(entry.detail)})
 
 

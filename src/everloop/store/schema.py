@@ -54,6 +54,7 @@ runs = Table(
     Column("process", String(200), nullable=False),
     Column("error", Text, nullable=False),
     Column("result", Text, nullable=False),
+    Column("cancelled_by", String(200), nullable=False, server_default=""),
     Index("runs_by_loop", "loop", "queued_at"),
     Index("runs_by_status", "status"),
 )
@@ -73,6 +74,10 @@ steps = Table(
     Column("inputs", Text, nullable=False),
     Column("because", Text, nullable=False),
     Column("error", Text, nullable=False),
+    Column("type", String(40), nullable=False, server_default=""),
+    Column("blob", String(64), nullable=False, server_default=""),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("worker", String(200), nullable=False, server_default=""),
     PrimaryKeyConstraint("run", "seq"),
     Index("steps_by_name", "name"),
     Index("steps_by_output", "output"),
@@ -82,7 +87,7 @@ cache = Table(
     "cache",
     metadata,
     Column("key", String(64), primary_key=True),
-    Column("step", String(200), nullable=False, index=True),
+    Column("step", String(200), nullable=False),
     Column("type", String(40), nullable=False),
     Column("output", String(80), nullable=False),
     Column("blob", String(64), nullable=False),
@@ -90,6 +95,60 @@ cache = Table(
     Column("detail", Text, nullable=False),
     Column("run", String(80), nullable=False),
     Column("created_at", Double, nullable=False),
+    Index("cache_by_step", "step", "created_at"),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", String(80), primary_key=True),
+    Column("loop", String(200), nullable=False),
+    Column("pipeline", String(200), nullable=False),
+    Column("run", String(80), nullable=False),
+    Column("question", Text, nullable=False),
+    Column("about", Text, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("deadline", Double),
+    Column("policy", String(16), nullable=False),
+    Column("answer", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("answered_at", Double),
+    Column("decision", String(80), nullable=False),
+    Index("approvals_by_answer", "answer"),
+)
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("ticket", String(80), primary_key=True),
+    Column("machine", String(200), nullable=False),
+    Column("run", String(80), nullable=False),
+    Column("process", String(200), nullable=False),
+    Column("cpus", Double, nullable=False),
+    Column("gpus", Double, nullable=False),
+    Column("memory_mb", Double, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("granted_at", Double),
+    Index("slots_by_machine", "machine"),
+)
+
+pins = Table(
+    "pins",
+    metadata,
+    Column("id", String(80), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+stamps = Table(
+    "stamps",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("stamp", String(120), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("seen_at", Double, nullable=False),
 )
 
 versions = Table(

@@ -8,11 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from sqlalchemy.engine import Connection
-
 from everloop.core.errors import BadInput, Broken
 from everloop.store.blobs import Blobs
-from everloop.store.database import Database
+from everloop.store.database import Database, Transaction
 
 _current: ContextVar[Workspace | None] = ContextVar("everloop_workspace", default=None)
 
@@ -54,10 +52,10 @@ class Workspace:
         """Where an MLflow client finds runs and models."""
         return os.environ.get("EVERLOOP_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
 
-    def read(self) -> AbstractContextManager[Connection]:
+    def read(self) -> AbstractContextManager[Transaction]:
         return self.database.read()
 
-    def write(self) -> AbstractContextManager[Connection]:
+    def write(self) -> AbstractContextManager[Transaction]:
         return self.database.write()
 
     def close(self) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy.engine import Connection
-
 from everloop.core.live import Decision
 from everloop.store import ledger, runs
-from everloop.store.database import serialise
+from everloop.store.database import Transaction, serialise
 from everloop.store.workspace import Workspace
 from everloop.trigger.decide import ACTION, JOINED, PERSON, decide
 from everloop.trigger.evidence import Evidence, Proposal
@@ -64,26 +62,26 @@ def fire(workspace: Workspace, loop: str, proposals: Sequence[Proposal], *, now:
     return decisions
 
 
-def last_served(tx: Connection, loop: str, rule: str) -> Decision | None:
+def last_served(tx: Transaction, loop: str, rule: str) -> Decision | None:
     """The last decision by which this rule started a run, or joined one that another rule had started."""
     started = ledger.find(tx, loop=loop, rule=rule, action=ACTION, outcome="done", newest_first=True, limit=1)
     joined = ledger.find(tx, loop=loop, rule=rule, action=JOINED, newest_first=True, limit=1)
     return max((*started, *joined), key=lambda decision: decision.seq, default=None)
 
 
-def pending(tx: Connection, loop: str) -> int:
+def pending(tx: Transaction, loop: str) -> int:
     """Runs of the loop that are queued or running."""
     return sum(len(runs.find(tx, loop=loop, status=status)) for status in ("queued", "running"))
 
 
-def _write(tx: Connection, loop: str, proposal: Proposal, *, run: str | None, now: float, actor: str) -> Decision:
+def _write(tx: Transaction, loop: str, proposal: Proposal, *, run: str | None, now: float, actor: str) -> Decision:
     return ledger.append(
         tx, loop=loop, rule=proposal.rule, action=proposal.action, outcome=proposal.outcome, reason=proposal.reason,
         about=(*proposal.about, run or ""), evidence=proposal.evidence, actor=actor, at=now,
     )  # fmt: skip
 
 
-def _is_written(tx: Connection, loop: str, proposal: Proposal) -> bool:
+def _is_written(tx: Transaction, loop: str, proposal: Proposal) -> bool:
     """Whether this rule was served for this evidence, or its suppression is in the ledger. A person who asks again is always answered."""
     if proposal.rule == PERSON:
         return False

@@ -6,12 +6,11 @@ import io
 import sys
 from typing import Any, cast
 
-from sqlalchemy.engine import Connection
-
 from everloop.engine.artifacts import Artifact, Kept
 from everloop.engine.content import array_digest
 from everloop.engine.formats.blob import InBlob
 from everloop.store.blobs import Blobs
+from everloop.store.database import Transaction
 
 
 class ArrayFormat(InBlob):
@@ -22,7 +21,7 @@ class ArrayFormat(InBlob):
     def save(self, blobs: Blobs, value: Any) -> Kept:
         return Kept(array_digest(value), blobs.put(_write(value)))
 
-    def load(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> object:
+    def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
         return _read(blobs.get(artifact.blob))
 
     def duplicate(self, value: Any) -> object:
@@ -38,7 +37,7 @@ class ScalarFormat(InBlob):
         blob = blobs.put(_write(value))
         return Kept(blob, blob)
 
-    def load(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> object:
+    def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
         return _read(blobs.get(artifact.blob))[()]
 
     def duplicate(self, value: object) -> object:

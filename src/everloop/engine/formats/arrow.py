@@ -7,12 +7,11 @@ import sys
 from importlib import import_module
 from typing import Any, cast
 
-from sqlalchemy.engine import Connection
-
 from everloop.core.digest import digest
 from everloop.engine.artifacts import Artifact, Kept
 from everloop.engine.formats.blob import InBlob
 from everloop.store.blobs import Blobs
+from everloop.store.database import Transaction
 
 
 class ArrowFormat(InBlob):
@@ -24,7 +23,7 @@ class ArrowFormat(InBlob):
         blob = blobs.put(_write(value))
         return Kept(blob, blob)
 
-    def load(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> object:
+    def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
         return _read(blobs.get(artifact.blob))
 
     def duplicate(self, value: object) -> object:
@@ -49,7 +48,7 @@ class PandasFormat(InBlob):
 
         return Kept(digest("pandas", canonical(value)), blobs.put(stored))
 
-    def load(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> object:
+    def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
         return cast("Any", _read(blobs.get(artifact.blob))).to_pandas()
 
     def duplicate(self, value: Any) -> object:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy.engine import Connection
-
 from everloop.engine.artifacts import Artifact
 from everloop.store.blobs import Blobs
+from everloop.store.database import Transaction
 
 
 class InBlob:
-    def present(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> bool:
+    def present(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> bool:
         return blobs.has(artifact.blob)
 
     def duplicate(self, value: object) -> object | None:

@@ -6,12 +6,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
-from sqlalchemy.engine import Connection
-
 from everloop.core.digest import digest
 from everloop.engine import artifacts
 from everloop.engine.artifacts import Artifact, Kept
 from everloop.store.blobs import Blobs
+from everloop.store.database import Transaction
 
 
 class BundleFormat:
@@ -29,12 +28,12 @@ class BundleFormat:
         output = digest([kind, [[name, made.type, made.output] for name, (made, _) in zip(names, kept, strict=True)]])
         return Kept(output, blobs.put(json.dumps(manifest).encode()), tuple(record for _, several in kept for record in several))
 
-    def load(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> object:
+    def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
         kind, members = _manifest(blobs, artifact)
         pairs = [(name, artifacts.load(tx, blobs, member)) for name, member in members]
         return _KINDS[kind](pairs)
 
-    def present(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> bool:
+    def present(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> bool:
         return blobs.has(artifact.blob) and all(artifacts.present(tx, blobs, member) for _, member in _manifest(blobs, artifact)[1])
 
     def duplicate(self, value: object) -> object | None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from sqlalchemy.engine import Connection
-
 from everloop.core.errors import BadInput
 from everloop.engine.artifacts import Artifact, Kept
 from everloop.store.blobs import Blobs
+from everloop.store.database import Transaction
 
 
 class FolderFormat:
@@ -22,10 +21,10 @@ class FolderFormat:
         tree = blobs.put_tree(value)
         return Kept(tree, tree)
 
-    def load(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> object:
+    def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
         return blobs.tree(artifact.blob)
 
-    def present(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> bool:
+    def present(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> bool:
         return blobs.has_tree(artifact.blob)
 
     def duplicate(self, value: Path) -> object | None:
@@ -43,5 +42,5 @@ class FileFormat(FolderFormat):
             tree = blobs.put_tree(Path(temp))
         return Kept(tree, tree)
 
-    def load(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> object:
+    def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
         return next(blobs.tree(artifact.blob).iterdir())

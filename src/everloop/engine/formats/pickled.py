@@ -8,14 +8,13 @@ from importlib import import_module
 from types import FunctionType
 from typing import Any
 
-from sqlalchemy.engine import Connection
-
 from everloop.core.digest import digest
 from everloop.core.errors import BadInput, Broken
 from everloop.engine.artifacts import Artifact, Kept
 from everloop.engine.code import code_digest
 from everloop.engine.formats.blob import InBlob
 from everloop.store.blobs import Blobs
+from everloop.store.database import Transaction
 
 
 class PickleFormat(InBlob):
@@ -43,7 +42,7 @@ class PickleFormat(InBlob):
         blob = blobs.put(sink.getvalue())
         return Kept(digest(blob, code), blob)
 
-    def load(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> object:
+    def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
         try:
             return pickle.loads(blobs.get(artifact.blob))  # noqa: S301  # our own row named it, and the blob proved its digest
         except (ImportError, AttributeError) as error:

@@ -8,11 +8,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy.engine import Connection
-
 from everloop.engine.artifacts import Artifact, Kept
 from everloop.engine.formats.blob import InBlob
 from everloop.store.blobs import Blobs
+from everloop.store.database import Transaction
 
 _SCALARS = (type(None), bool, str)
 _COMPOUND = (list, tuple, dict, set, frozenset)
@@ -31,7 +30,7 @@ class PlainFormat(InBlob):
         blob = blobs.put(json.dumps(to_json(value), separators=(",", ":"), allow_nan=False).encode())
         return Kept(blob, blob)
 
-    def load(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> object:
+    def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
         return from_json(json.loads(blobs.get(artifact.blob)))
 
     def duplicate(self, value: object) -> object | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy.engine import Connection
-
 from everloop.core.errors import NotFound
 from everloop.core.record import Record
 from everloop.engine.artifacts import Artifact, Kept
 from everloop.store import records
 from everloop.store.blobs import Blobs
+from everloop.store.database import Transaction
 
 
 class RecordFormat:
@@ -18,10 +17,10 @@ class RecordFormat:
     def save(self, blobs: Blobs, value: Record) -> Kept:
         return Kept(value.id, "", (value,))
 
-    def load(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> object:
+    def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
         return records.load(tx, artifact.output, Record)
 
-    def present(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> bool:
+    def present(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> bool:
         try:
             records.load(tx, artifact.output, Record)
         except NotFound:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy.engine import Connection
-
 from everloop.engine.artifacts import Artifact, Kept
 from everloop.engine.formats.blob import InBlob
 from everloop.store.blobs import Blobs
+from everloop.store.database import Transaction
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,7 +33,7 @@ class TableFormat(InBlob):
                 return None
         return Kept(content_digest(value), blob)
 
-    def load(self, tx: Connection, blobs: Blobs, artifact: Artifact) -> object:
+    def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
         from everloop.store.tables import load_table
 
         return load_table(blobs, artifact.blob)
