@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 USABLE := $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
 
-.PHONY: help install dev demo test test-full check format bench clean
+.PHONY: help install dev demo test test-full check format bench bench-peers clean
 
 help:
 	@echo "make demo       watch the loop close, end to end, on real images"
@@ -11,6 +11,7 @@ help:
 	@echo "make test-full  the tests and the long runs"
 	@echo "make check      format, lint, types, import contracts"
 	@echo "make bench      the benchmarks"
+	@echo "make bench-peers  the other tools that the benchmarks measure beside everloop, each in .peers/<name>"
 
 $(BIN)/python:
 	@test -n "$(USABLE)" || { echo "everloop needs Python 3.11 or newer; none is on the PATH."; exit 1; }
@@ -50,5 +51,8 @@ format: $(VENV)/.dev
 bench: $(VENV)/.installed
 	@for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
 
+bench-peers: $(VENV)/.installed
+	$(BIN)/python benchmarks/peers/install.py
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .peers build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -9,46 +9,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from measure.bars import Bar, bar, cost, machine, show
 
 RUNS = 5
 
 
-@dataclass(frozen=True)
-class Bar:
-    """`value` must be at most `limit`."""
-
-    name: str
-    value: float
-    limit: float
-    holds: bool
-
-
-def bar(name: str, value: float, limit: float) -> Bar:
-    return Bar(name, round(value, 3), limit, value <= limit)
-
-
-def cpu_of(command: list[str]) -> float:
-    """User and system seconds of one finished child."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
-
-
 def median_cpu(command: list[str]) -> float:
-    cpu_of(command)  # once for the compiled files
-    return statistics.median(cpu_of(command) for _ in range(RUNS))
+    cost(command)  # once for the compiled files
+    return statistics.median(cost(command).cpu_s for _ in range(RUNS))
 
 
 def starting() -> list[Bar]:
@@ -94,13 +70,9 @@ def main() -> int:
     args = parser.parse_args()
     parts: list[Callable[[], list[Bar]]] = [starting] if args.quick else [starting, demo]
     bars = [found for part in parts for found in part()]
-    if args.json:
-        print(json.dumps({"bars": [asdict(one) for one in bars]}))
-    else:
-        print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}")
-        for one in bars:
-            print(f"{'holds' if one.holds else 'FAILS':6} {one.name:52} {one.value:>9} (at most {one.limit:g})")
-    return 0 if all(one.holds for one in bars) else 1
+    if not args.json:
+        print(machine())
+    return show(bars, as_json=args.json)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,9 @@ def cycle(loop: Loop, *, snapshot: str | None = None) -> None:
     proof = steps.prove(version, evaluation)
     if not proof.result().passed:
         return steps.refuse(loop, data, candidate, evaluation, proof)
+    consent = steps.consent(loop, candidate, evaluation)
+    if consent is not None and not consent.passed:
+        return steps.refuse(loop, data, candidate, evaluation, consent)
     return steps.release(loop, version, schema=schema, data=data, evaluation=evaluation, verdict=verdict)
 
 

@@ -39,6 +39,7 @@ class Loop:
     - `params`: passed to the model; `everloop run --set name=value` overrides them for one run.
     - `transform`: a scikit-learn transformer in place of the default preparation, or "unscaled" to leave numbers as they are. `split`: how rows become train, valid and test.
     - `slices`: columns whose values are evaluated one by one. `window_rows`: how many predictions make a monitoring window.
+    - `approval`: a question that a person answers (`everloop approve`) before a version is released; None asks nobody.
     - `sinks`: where pages to a person go.
     """
 
@@ -57,6 +58,7 @@ class Loop:
     slices: Sequence[str] = ()
     seed: int = 0
     window_rows: int = 500
+    approval: str | None = None
     sinks: Sequence[str] = ("console", "file")
 
     def __post_init__(self) -> None:

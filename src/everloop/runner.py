@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from everloop.core.errors import EverloopError
 from everloop.core.runs import Run
@@ -39,14 +42,46 @@ def perform(workspace: Workspace, loop: Loop, run: Run, *, observers: Iterable[O
     changes = run.options.get("params")
     changed = loop.with_params(changes) if isinstance(changes, dict) else loop
     pinned = run.options.get("snapshot")
+    executor, workers = run.options.get("executor"), run.options.get("workers")
     try:
-        execute(cycle, changed, snapshot=pinned, workspace=workspace, run=run, observers=observers)
+        execute(
+            cycle,
+            changed,
+            snapshot=pinned,
+            workspace=workspace,
+            run=run,
+            observers=observers,
+            executor=executor if isinstance(executor, str) else None,
+            workers=workers if isinstance(workers, int) else None,
+        )
     except Exception as error:
         if not run.options.get("foreground"):
             _call_a_person(workspace, loop, run, error)
         raise
     with workspace.read() as tx:
-        return runs.get(tx, run.id)
+        ended = runs.get(tx, run.id)
+    if ended.status == "waiting":
+        reason = f"Run {run.id} of {loop.name!r} {ended.result.get('summary', 'waits for a person')}. 'everloop approve' answers."
+        _page(workspace, loop, run, "approval", reason)
+    return ended
+
+
+def cancel(workspace: Workspace, run: Run) -> Run:
+    """A person ends a run: the decision, and the run as it is then. One that is going on ends within a second or two, wherever it is;
+    a body in the run's own process, on this machine, is interrupted as by Ctrl-C."""
+    actor = person()
+    with workspace.write() as tx:
+        runs.cancel(tx, run.id, by=actor)
+        ledger.append(
+            tx, loop=run.loop, rule="person", action="cancel", reason=f"A person cancelled {run.id}.", about=(run.id,), actor=actor
+        )
+        after = runs.get(tx, run.id)
+    if after.status == "running" and not runs.is_gone(run.process):
+        host, _, rest = run.process.partition(":")
+        if host == os.uname().nodename:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(int(rest.partition(":")[0]), signal.SIGINT)
+    return after
 
 
 def show(workspace: Workspace, loop: str) -> None:
@@ -74,15 +109,24 @@ def settle(workspace: Workspace) -> None:
 
 
 def _call_a_person(workspace: Workspace, loop: Loop, run: Run, error: Exception) -> None:
+    what = str(error) if isinstance(error, EverloopError) else f"{type(error).__name__}: {error}"
+    _page(
+        workspace,
+        loop,
+        run,
+        "failed run",
+        f"Run {run.id} of {loop.name!r} failed: {what}. The champion stays; see .everloop/logs/{run.id}.log.",
+    )
+
+
+def _page(workspace: Workspace, loop: Loop, run: Run, rule: str, reason: str) -> None:
     from everloop.monitor.pages import page
 
-    what = str(error) if isinstance(error, EverloopError) else f"{type(error).__name__}: {error}"
-    reason = f"Run {run.id} of {loop.name!r} failed: {what}. The champion stays; see .everloop/logs/{run.id}.log."
     with workspace.write() as tx:
         page(
             tx,
             loop=loop.name,
-            rule="failed run",
+            rule=rule,
             reason=reason,
             actor=run.id,
             at=time.time(),

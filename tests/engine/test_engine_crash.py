@@ -92,7 +92,7 @@ def test_killed_within_a_body_by_somebody_else(tmp_path: Path, undisturbed: str)
 
 
 def test_processes_that_ask_the_same_at_once_run_each_body_once(tmp_path: Path, undisturbed: str) -> None:
-    together = [start(tmp_path, pause_s=0.1) for _ in range(4)]
+    together = [start(tmp_path, pause_s=0.1) for _ in range(8)]
     assert {finish(tmp_path, process) for process in together} == {undisturbed}
     assert bodies(tmp_path) == {"table": 1, "record": 1, "files": 1, "last": 1}
     assert list((tmp_path / ".everloop" / "locks").iterdir()) == []

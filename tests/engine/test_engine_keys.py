@@ -10,7 +10,6 @@ import decimal
 import enum
 import fractions
 import functools
-import io
 import itertools
 import math
 import re
@@ -322,26 +321,6 @@ def test_unfitted_estimators_count_by_their_parameters() -> None:
     assert of(fitted) == of(linear_model.Ridge().fit([[1.0], [2.0]], [1.0, 2.0]))
 
 
-def refused() -> list[object]:
-    return [
-        (x for x in [1]),
-        io.StringIO,
-        threading.Lock(),
-        object(),
-        {object()},
-        [1, {"a": threading.Lock()}],
-        Plain(lock=threading.Lock()),
-        pl.LazyFrame({"a": [1]}),
-    ]
-
-
-def test_what_has_no_form_is_refused_by_step_and_parameter(tmp_path: Path) -> None:
-    with (tmp_path / "open").open("w") as file:
-        for value in [item for item in refused() if item is not io.StringIO] + [file]:
-            with pytest.raises(BadInput, match=r"'fit'.*'data'.*Pass "):
-                key("fit", NOTHING, {"data": value})
-
-
 def test_nesting_beyond_the_stack_is_refused() -> None:
     value: list[Any] = []
     for _ in range(100_000):
@@ -418,15 +397,18 @@ def test_locks_and_connections_among_the_globals_count_by_class_and_functions_be
 def test_libraries_count_by_version() -> None:
     world: dict[str, Any] = {"__name__": "notebook_cell", "np": np}
     exec("def main(): return np.mean([1])", world)
-    assert code_digest(world["main"]).parts["numpy"] == np.__version__
+    assert code_digest(world["main"]).libraries["numpy"] == np.__version__
 
 
 def test_reasons_name_a_new_library_version_and_what_was_lost() -> None:
-    before = key("a", Code("1", {"numpy": "2.0", "m.f": "1" * 64}), {}).detail
-    now = key("a", Code("2", {"numpy": "2.1", "m.f": "1" * 64}), {}).detail
+    code = {"m.f": "1" * 64}
+    before = key("a", Code("1", code, {"numpy": "2.0"}), {}).detail
+    now = key("a", Code("2", code, {"numpy": "2.1"}), {}).detail
     assert because(now, before) == "numpy 2.0 -> 2.1"
     assert because(now, now) == "its stored result is gone"
     assert because(now, None) == "first run"
+    assert because(now, {**now, "schema": "everloop-key-1"}) == "another version of everloop makes its keys differently"
+    assert because(now, {**now, "libraries": {}}) == "numpy is new"
 
 
 def test_reasons_stay_short() -> None:
@@ -470,6 +452,62 @@ def test_a_tangle_of_a_library_counts_by_class_and_is_walked_once() -> None:
     world: dict[str, Any] = {"__name__": "notebook_cell", "TABLE": versions}
     exec("def main(): return TABLE", world)
     first = code_digest(world["main"])
-    assert "sqlalchemy" in first.parts
+    assert "sqlalchemy" in first.libraries
     assert _tangled[id(versions)] is versions
     assert code_digest(world["main"]) is first
+
+
+def test_of_a_class_of_many_parts_the_detail_tells_modules() -> None:
+    """The detail is stored with every result; the key itself is made of all parts."""
+    many = {f"{module}.f{number}": str(number) * 64 for module in ("json", "json.decoder") for number in range(100)}
+    before = key("a", Code("large 1", many), {})
+    now = key("a", Code("large 2", many | {"json.decoder.f7": "x"}), {})
+    assert because(now.detail, before.detail) == "module json.decoder changed"
+    assert len(msgspec.json.encode(now.detail)) < 500
+    few = dict(itertools.islice(many.items(), 100))
+    assert len(key("a", Code("small", few), {}).detail["code"]) == 100  # type: ignore[arg-type]
+
+
+def test_a_remembered_property_does_not_change_an_object() -> None:
+    class Config:
+        def __init__(self, rate: float) -> None:
+            self.rate = rate
+
+        @functools.cached_property
+        def double(self) -> float:
+            return self.rate * 2
+
+    used, fresh = Config(0.5), Config(0.5)
+    assert used.double == 1.0
+    assert of(used) == of(fresh) != of(Config(0.6))
+
+
+def test_settings_beside_a_lock_count_and_what_a_client_holds_open_does_not() -> None:
+    source = (
+        "import threading\nclass Client:\n    def __init__(self, **settings):\n        self.lock = threading.Lock()\n"
+        "        self.open = None\n        self.__dict__.update(settings)\n"
+        "client = Client(model={!r}, retries={})\ndef main(): return client"
+    )
+
+    def made(model: str, retries: int) -> tuple[dict[str, Any], str]:
+        world: dict[str, Any] = {"__name__": "notebook_cell"}
+        exec(source.format(model, retries), world)
+        return world, code_digest(world["main"]).digest
+
+    world, one = made("small", 2)
+    assert len({one, made("large", 2)[1], made("small", 3)[1]}) == 3
+    assert made("small", 2)[1] == one
+    world["client"].lock = threading.Lock()
+    assert code_digest(world["main"]).digest == one
+
+
+def test_what_a_library_decorates_counts_with_its_annotations() -> None:
+    pytest.importorskip("pydantic")
+    source = "import pydantic\n@pydantic.validate_call\ndef scale(x: {}) -> int:\n    return x + {}\ndef main(): return scale(1)"
+    digests: list[str] = []
+    for annotation, number in (("int", 1), ("int", 1), ("str", 1), ("int", 2)):
+        world: dict[str, Any] = {"__name__": "notebook_cell"}
+        exec(source.format(annotation, number), world)
+        digests.append(code_digest(world["main"]).digest)
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3

@@ -246,13 +246,13 @@ def test_a_failing_step_gives_the_users_own_error_and_marks_step_and_run(workspa
     def failing(kind: str) -> Any:
         return fail(kind)
 
-    for kind, expected in (("key", KeyError), ("interrupt", KeyboardInterrupt)):
+    for kind, expected, status in (("key", KeyError, "failed"), ("interrupt", KeyboardInterrupt, "cancelled")):
         with pytest.raises(expected, match="on purpose") as caught:
             failing(kind)
         assert type(caught.value) is expected
         run, steps = newest(workspace)
         assert any("in step 'fail'" in note for note in caught.value.__notes__)
-        assert (run.status, [step.status for step in steps]) == ("failed", ["failed"])
+        assert (run.status, [step.status for step in steps]) == (status, [status])
         assert run.error.startswith(f"step 'fail': {expected.__name__}: ")
         assert "on purpose" in steps[0].error
     assert bodies == ["fail", "fail"]
@@ -401,7 +401,7 @@ def test_refused_results_and_parameters(workspace: Workspace) -> None:
 
     refusing(leaky, r"'leaky' \(.*test_engine_run.py:\d+\) returned what cannot be kept: a builtins.generator.*effect=True")
     assert statuses(workspace) == [("leaky", "failed")]
-    refusing(lambda: total(x for x in [1]), r"'total'.*'values' cannot be part of a key.*Pass plain data")
+    refusing(lambda: total(x for x in [1]), r"'total'.*'values' cannot be part of a key.*Pass a list of what it gives")
     refusing(lambda: total({object()}), "'values' cannot be part of a key")
 
 

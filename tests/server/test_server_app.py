@@ -166,6 +166,7 @@ def test_each_kind_of_error_has_its_status_and_its_sentence(guarded: httpx.Clien
         "Missing": 501,
         "BadProject": 500,
         "Stopped": 503,
+        "Lost": 500,
     }
     assert {kind.__name__: status for kind, status in STATUS.items()} == expected
     for name, status in expected.items():

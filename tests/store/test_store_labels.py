@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from everloop.core.live import Label
 from everloop.store import labels
 from everloop.store.database import Database
+
+
+class TakenBack(Exception): ...
+
 
 VALUES = st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=10)
 
@@ -25,16 +31,13 @@ def test_the_first_label_counts_and_another_value_is_reported(database: Database
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=8), VALUES, max_size=5))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_values_of_every_type_come_back(database: Database, values: dict[str, bool | int | float | str]) -> None:
-    with database.engine.connect().execution_options(everloop_write=True) as tx:
-        transaction = tx.begin()
-        try:
-            assert labels.add(tx, "a", values, at=0.0) == (len(values), [])
-            found = labels.of(tx, "a")
-            assert {id: label.value for id, label in found.items()} == values
-            assert {id: type(label.value) for id, label in found.items()} == {id: type(value) for id, value in values.items()}
-            assert labels.add(tx, "a", values, at=1.0) == (0, [])
-        finally:
-            transaction.rollback()
+    with suppress(TakenBack), database.write() as tx:
+        assert labels.add(tx, "a", values, at=0.0) == (len(values), [])
+        found = labels.of(tx, "a")
+        assert {id: label.value for id, label in found.items()} == values
+        assert {id: type(label.value) for id, label in found.items()} == {id: type(value) for id, value in values.items()}
+        assert labels.add(tx, "a", values, at=1.0) == (0, [])
+        raise TakenBack
 
 
 def test_thousands_at_once(database: Database) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -10,11 +11,10 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from sqlalchemy.engine import Connection
 from tests_store_programs import append_decisions
 
 from everloop.store import ledger
-from everloop.store.database import Database
+from everloop.store.database import Database, Transaction
 from everloop.store.schema import decisions
 
 ENTRIES = 6
@@ -27,7 +27,10 @@ PLAIN = st.recursive(
 )
 
 
-def fill(tx: Connection, entries: int = ENTRIES) -> None:
+class TakenBack(Exception): ...
+
+
+def fill(tx: Transaction, entries: int = ENTRIES) -> None:
     for at in range(entries):
         ledger.append(
             tx,
@@ -42,16 +45,15 @@ def fill(tx: Connection, entries: int = ENTRIES) -> None:
         )
 
 
-def within(database: Database, change: Callable[[Connection], object]) -> list[str]:
+def within(database: Database, change: Callable[[Transaction], object]) -> list[str]:
     """What `verify` says after a change that is taken back."""
-    with database.engine.connect().execution_options(everloop_write=True) as tx:
-        transaction = tx.begin()
-        try:
-            noted = ledger.head(tx)
-            change(tx)
-            return [finding.message for finding in ledger.verify(tx, until=noted)]
-        finally:
-            transaction.rollback()
+    found: list[str] = []
+    with suppress(TakenBack), database.write() as tx:
+        noted = ledger.head(tx)
+        change(tx)
+        found += [finding.message for finding in ledger.verify(tx, until=noted)]
+        raise TakenBack
+    return found
 
 
 @pytest.fixture
@@ -92,7 +94,7 @@ def test_an_empty_ledger_is_sound(database: Database) -> None:
 def test_whatever_is_written_is_read_back_and_verifies(
     filled: Database, reason: str, actor: str, about: list[str], evidence: dict[str, object], at: float | None
 ) -> None:
-    def write(tx: Connection) -> None:
+    def write(tx: Transaction) -> None:
         entry = ledger.append(tx, loop="l", rule="r", action="a", reason=reason, about=about, evidence=evidence, actor=actor, at=at)
         assert ledger.find(tx, after=ENTRIES) == [entry]
         assert entry.reason == reason.replace("\0", "")
@@ -119,7 +121,7 @@ OTHER: dict[str, Callable[[Any], Any]] = {
 )
 @SHARED
 def test_a_change_of_any_field_of_any_entry_is_found(filled: Database, seq: int, field: str, text: str) -> None:
-    def tamper(tx: Connection) -> None:
+    def tamper(tx: Transaction) -> None:
         old = tx.execute(sa.select(decisions.c[field]).where(decisions.c.seq == seq)).scalar_one()
         new = OTHER.get(field, lambda _: text)(old)
         assume(new != old)
@@ -131,7 +133,7 @@ def test_a_change_of_any_field_of_any_entry_is_found(filled: Database, seq: int,
 @given(seq=st.integers(1, ENTRIES))
 @SHARED
 def test_an_entry_changed_and_sealed_again_is_found(filled: Database, seq: int) -> None:
-    def forge(tx: Connection) -> None:
+    def forge(tx: Transaction) -> None:
         entry = ledger.find(tx, after=seq - 1, limit=1)[0]
         forged = msgspec.structs.replace(entry, reason="nothing to see")
         values = {"reason": forged.reason, "hash": ledger.seal(forged)}
@@ -151,7 +153,7 @@ def test_removed_entries_are_found_also_at_the_end(filled: Database, first: int,
 def test_entries_in_another_order_are_found(filled: Database, a: int, b: int) -> None:
     assume(a != b)
 
-    def swap(tx: Connection) -> None:
+    def swap(tx: Transaction) -> None:
         for old, new in ((a, 1000), (b, a), (1000, b)):
             tx.execute(sa.update(decisions).where(decisions.c.seq == old).values(seq=new))
 

@@ -3,14 +3,16 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 import sqlalchemy as sa
 from tests_store_programs import claim
 
-from everloop.core.errors import NotFound
+from everloop.core.errors import Conflict, NotFound
 from everloop.core.runs import Step
 from everloop.store import runs
 from everloop.store.database import Database
@@ -56,9 +58,12 @@ def test_runs_of_a_killed_process_are_marked_and_queued_again(database_url: str,
     doomed.kill()
     deadline = time.monotonic() + 10
     crashed: list[Any] = []
-    while not crashed and time.monotonic() < deadline:
+    again: list[Any] = []
+    while len(crashed) < 2 and time.monotonic() < deadline:
         with database.write() as tx:
-            crashed, again = runs.requeue_crashed(tx)
+            found = runs.requeue_crashed(tx)
+        crashed += found[0]
+        again += found[1]
     assert {run.id for run in crashed} == {background, foreground}
     (new,) = again
     assert (new.status, new.decision, new.options) == ("queued", "decision-1", {"window": 1, "attempt": 2})
@@ -87,28 +92,64 @@ def test_what_takes_its_process_down_again_and_again_stays_down(database: Databa
     assert tried == runs.MAX_ATTEMPTS
 
 
-def test_a_process_is_known_by_host_number_and_start() -> None:
-    host, pid, started = runs.this_process().rsplit(":", 2)
-    assert not runs.is_gone(runs.this_process())
-    assert runs.is_gone(f"{host}:{pid}:{float(started) - 60:.2f}")
-    assert not runs.is_gone(f"elsewhere:{pid}:1.00")
-    assert not runs.is_gone("")
+def test_a_cancelled_run_ends_at_once_unless_it_runs(database: Database) -> None:
+    waiting, running, done = queued(database), queued(database), queued(database)
+    with database.write() as tx:
+        assert runs.claim(tx, running)
+        assert runs.claim(tx, done)
+        runs.finish(tx, done, "done")
+        assert {runs.cancel_asked(tx, id) for id in (waiting, running, done)} == {""}
+        cancelled = runs.cancel(tx, waiting, "me")
+        assert (cancelled.status, cancelled.cancelled_by, cancelled.ended_at is not None) == ("cancelled", "me", True)
+        assert runs.claim(tx, waiting) is None
+        asked = runs.cancel(tx, running, "me")
+        assert (asked.status, asked.ended_at, runs.cancel_asked(tx, running)) == ("running", None, "me")
+        assert runs.cancel(tx, running, "somebody else").cancelled_by == "me"
+        runs.finish(tx, running, "waiting")
+        assert runs.cancel(tx, running, "you").status == "cancelled"
+        for id, status in ((done, "done"), (waiting, "cancelled")):
+            with pytest.raises(Conflict, match=f"ended already, as '{status}'"):
+                runs.cancel(tx, id, "me")
+        assert runs.get(tx, done).cancelled_by == ""
+        with pytest.raises(NotFound):
+            runs.cancel(tx, "run-0", "me")
+        assert runs.cancel_asked(tx, "run-0") == ""
 
 
-def test_a_process_that_is_dead_but_not_buried_is_gone() -> None:
-    process = subprocess.Popen(["sleep", "600"])
-    host, _, _ = runs.this_process().rsplit(":", 2)
-    name = f"{host}:{process.pid}:{psutil.Process(process.pid).create_time():.2f}"
-    try:
-        assert not runs.is_gone(name)
-        process.kill()
-        deadline = time.monotonic() + 10
-        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert runs.is_gone(name)
-    finally:
-        process.wait()
-    assert runs.is_gone(name)
+def test_many_steps_at_once(database: Database) -> None:
+    steps = [Step(run="run-1", seq=at, name=f"s{at}", key="k", status="running", inputs={"x": "%:y"}) for at in range(200)]
+    done = [msgspec.structs.replace(step, status="done", attempts=1) for step in steps[50:]]
+    with database.write() as tx:
+        runs.put_steps(tx, steps)
+        runs.put_steps(tx, done)
+        runs.put_steps(tx, [])
+        assert runs.steps_of(tx, "run-1") == steps[:50] + done
+
+
+def test_the_engines_questions_are_answered_from_an_index(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/everloop.db")
+    entries = [
+        runs.Cached(key=f"k{at}", step="fit", type="record", output="o", blob="b", code="c", created_at=float(at)) for at in range(10_000)
+    ]
+    with database.write() as tx:
+        for entry in entries:
+            runs.put_cached(tx, entry)
+        assert runs.last_cached(tx, "fit") == entries[-1]
+    questions: dict[str, dict[str, object]] = {
+        runs._LAST_CACHED: {"step": "fit"},
+        runs._CACHED_UNDER: {"key": "k1"},
+        runs._GET: {"id": "run-1"},
+        runs._STEPS_OF: {"run": "run-1"},
+        runs._MADE_BY: {"output": "o"},
+        runs._CANCEL_ASKED: {"id": "run-1"},
+    }
+    with database.read() as tx:
+        for question, params in questions.items():
+            plan = [str(row[3]) for row in tx.sql(f"EXPLAIN QUERY PLAN {question}", params)]
+            assert plan[0].startswith("SEARCH"), (question, plan)
+            # Sorted by the index, but for the few steps that made one output.
+            assert plan[1:] == [] or question == runs._MADE_BY, (question, plan)
+    database.close()
 
 
 def test_steps_and_cache_entries_replace_themselves(database: Database) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from everloop.core.errors import Conflict
 from everloop.core.live import Deployment, Prediction
@@ -15,6 +18,8 @@ from everloop.core.models import Version
 from everloop.store import captures, ledger, migrations, registry, runs
 from everloop.store.blobs import Blobs
 from everloop.store.database import Database, serialise
+from everloop.store.leases import Leases
+from everloop.store.workspace import Workspace
 
 Say = Callable[[Any], None]
 
@@ -140,3 +145,69 @@ def capture_for_ever(say: Say, folder: Path) -> None:
         id = writer.next_id()
         writer.append([Prediction(id=id, loop="l", version=1, role="champion", at=0.0, features=[1.5], output=1)])
         say(id)
+
+
+def write_in_a_fork(say: Say, url: str) -> None:
+    """Both kinds of connections are open when it forks; then child and parent each write and read with what they have."""
+    database = Database(url)
+
+    def write(name: str) -> list[str]:
+        with database.write() as tx:
+            tx.sql("INSERT INTO cursors (loop, name, body) VALUES ('l', :name, '')", {"name": name})
+        with database.read() as tx:
+            return list(tx.execute(sa.text("SELECT name FROM cursors ORDER BY name")).scalars())
+
+    write("before")
+    child = os.fork()
+    if child == 0:
+        inherited = [target for target in map(_target, Path("/proc/self/fd").glob("*")) if "everloop.db" in target]
+        write("child")
+        say(("child", inherited))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    say(("parent", write("parent")))
+
+
+def _target(handle: Path) -> str:
+    try:
+        return str(handle.readlink())
+    except FileNotFoundError:
+        return ""
+
+
+def make_and_use(say: Say, url: str) -> None:
+    """Slow enough to be killed anywhere while the file is made."""
+    database = Database(url)
+    with database.write() as tx:
+        runs.queue(tx, "l", "p", decision="")
+    say("used")
+
+
+def lease_for_ever(say: Say, home: Path, url: str, key: str) -> None:
+    say(Leases(Workspace(home, home=home, database_url=url)).take(key))
+    time.sleep(600)
+
+
+def lease_and_fork(say: Say, home: Path, url: str, key: str) -> None:
+    leases = Leases(Workspace(home, home=home, database_url=url))
+    assert leases.take(key)
+    if os.fork() == 0:
+        deadline = time.monotonic() + 30
+        while not (home / "over").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os._exit(0)
+    say("held")
+    time.sleep(600)
+
+
+def lease_again_and_again(say: Say, home: Path, url: str, key: str, inside: Path, times: int) -> None:
+    """Whoever has the lease makes a file that must not be there, and removes it."""
+    leases = Leases(Workspace(home, home=home, database_url=url))
+    taken = 0
+    while taken < times:
+        if leases.take(key):
+            os.close(os.open(inside, os.O_CREAT | os.O_EXCL))
+            inside.unlink()
+            leases.give(key)
+            taken += 1
+    say(taken)

@@ -21,11 +21,17 @@ COMMANDS = {
     "demo": "watch the whole loop close on real images, in a minute",
     "status": "how the loops stand",
     "runs": "past and present runs, and the steps of one",
+    "logs": "what the steps of a run printed",
+    "cancel": "end a run; what it has finished stays",
+    "approve": "answer what a run asks a person, or list what waits",
     "models": "registered versions",
     "predict": "score a file with a registered version",
     "label": "say what really happened, by prediction id",
     "why": "explain a prediction, version, decision or run",
+    "explain": "say why the steps of a run ran or hit, and what a key covers",
     "rollback": "go back to the version before",
+    "pin": "keep a record, a run or a version from being collected",
+    "gc": "delete what no run, version or pin reaches",
 }
 
 

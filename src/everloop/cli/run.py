@@ -22,6 +22,8 @@ def arguments(parser: ArgumentParser) -> None:
         "--set", dest="params", action="append", default=[], metavar="NAME=VALUE", help="change a parameter of the model for this run"
     )
     parser.add_argument("--snapshot", metavar="ID", help="train on this snapshot instead of what the source has now")
+    parser.add_argument("--executor", help="where steps run: inline (the default), processes or ray")
+    parser.add_argument("--workers", type=int, help="how many steps run at once, with an executor (default: one a core)")
     parser.add_argument("--later", action="store_true", help="queue the run for 'everloop up' instead of running it here")
 
 
@@ -34,6 +36,7 @@ def run(args: Namespace) -> int:
     options: dict[str, object] = {"params": dict(_assignment(text) for text in args.params)}
     if args.snapshot:
         options["snapshot"] = args.snapshot
+    options |= {name: value for name in ("executor", "workers") if (value := getattr(args, name))}
     with Workspace(args.project) as workspace:
         settle(workspace)
         run_ = request(workspace, loop.name, options=options, foreground=not args.later)

@@ -13,12 +13,14 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--control-host", default="127.0.0.1", help="address of the pages; another than this machine needs EVERLOOP_TOKEN")
     parser.add_argument("--control-port", type=int, default=8700, help="port of the control plane's pages (default 8700)")
     parser.add_argument("--workers", type=int, default=1, help="data plane processes (default 1)")
+    parser.add_argument("--runs", type=int, help="how many runs at a time (default: one a core)")
     parser.add_argument("--tick", type=float, default=1.0, metavar="SECONDS", help="how often to watch (default 1)")
 
 
 def run(args: Namespace) -> int:
     from pathlib import Path
 
+    from everloop.core.errors import BadInput
     from everloop.project import must_exist
     from everloop.serve import listen
     from everloop.server.supervisor import supervise, tree
@@ -26,6 +28,8 @@ def run(args: Namespace) -> int:
     from everloop.store.workspace import Workspace
 
     must_exist(args.project)
+    if args.runs is not None and args.runs < 1:
+        raise BadInput(f"--runs {args.runs}: at least one run at a time is needed.")
     # Asked before processes are started that would each fail in their own words, again and again.
     listen.bind(args.host, args.port).close()
     listen.bind(args.control_host, args.control_port, option="--control-port").close()
@@ -49,5 +53,6 @@ def run(args: Namespace) -> int:
             control_host=args.control_host,
             control_port=args.control_port,
             tick_s=args.tick,
+            runs=args.runs,
         )
         return supervise(children, say=lambda text: say(f"everloop: {text}"))

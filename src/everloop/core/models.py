@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from everloop.core.record import Record
+from everloop.core.record import Record, Where
 from everloop.core.tables import Column
 
 Task: TypeAlias = Literal["classification", "regression"]
@@ -41,6 +41,9 @@ class Candidate(Record, frozen=True, kw_only=True, tag="candidate"):
 
     def parents(self) -> dict[str, str]:
         return {"prepared": self.prepared}
+
+    def keeps(self) -> dict[str, tuple[Where, str]]:
+        return {"model": ("tree", self.model)}
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +86,9 @@ class Evaluation(Record, frozen=True, kw_only=True, tag="evaluation"):
 
     def parents(self) -> dict[str, str]:
         return {"candidate": self.candidate, "data": self.prepared}
+
+    def keeps(self) -> dict[str, tuple[Where, str]]:
+        return {"golden": ("blob", self.golden)} if self.golden else {}
 
     def metric(self, name: str, slice: str = "") -> Metric | None:
         return next((m for m in self.metrics if m.name == name and m.slice == slice), None)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import msgspec
 
 from everloop.core.digest import digest
+
+Where: TypeAlias = Literal["blob", "tree"]
+# Stands in a description (a field that the id does not cover) for a blob that was collected while the record stayed.
+COLLECTED = "collected"
 
 # 96 bits: no accidental collision in any store, and still short enough to read out in a call.
 ID_HEX = 24
@@ -27,4 +33,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
 
     def parents(self) -> dict[str, str]:
         """Role -> id of each record that this one was made from; the lineage is the chain of these."""
+        return {}
+
+    def keeps(self) -> dict[str, tuple[Where, str]]:
+        """Field -> the blob or folder that it names: what must stay in the store for the record to be of use."""
         return {}

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from everloop.core.record import Record
+from everloop.core.record import Record, Where
 
 Kind: TypeAlias = Literal["int", "float", "bool", "text", "time", "bytes", "list"]
 Part: TypeAlias = Literal["train", "valid", "test"]
@@ -40,6 +40,9 @@ class Snapshot(Record, frozen=True, kw_only=True, tag="snapshot"):
 
     def identity(self) -> object:
         return [self.dataset, self.content]
+
+    def keeps(self) -> dict[str, tuple[Where, str]]:
+        return {"table": ("blob", self.table)}
 
 
 class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,3 +129,6 @@ class Prepared(Record, frozen=True, kw_only=True, tag="prepared"):
 
     def parents(self) -> dict[str, str]:
         return {"snapshot": self.snapshot}
+
+    def keeps(self) -> dict[str, tuple[Where, str]]:
+        return {"split": ("blob", self.split), "transform": ("blob", self.transform)}

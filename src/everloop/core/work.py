@@ -18,11 +18,12 @@ class Report(NamedTuple):
     """What an executor has to say about a ticket.
 
     `done`: `body` is what the work returned. `told`: `body` is what the work said of itself on the way. `lost`: the process that had
-    it is gone without an answer, and `reason` says how it ended, as part of a sentence ("was killed by signal 11 (SIGSEGV)").
+    it is gone without an answer, and `reason` says how it ended, as part of a sentence ("was killed by signal 11 (SIGSEGV)"). `gone`:
+    so is the machine that it ran on, through no fault of the work.
     """
 
     ticket: int
-    kind: Literal["told", "done", "lost"]
+    kind: Literal["told", "done", "lost", "gone"]
     body: bytes = b""
     reason: str = ""
 
@@ -46,7 +47,7 @@ class Executor(Protocol):
         ...
 
     def submit(self, ticket: int, task: bytes, resources: Resources) -> None:
-        """Start the work. Each ticket gets exactly one `done` or `lost`, unless it is stopped before."""
+        """Start the work. Each ticket gets exactly one `done`, `lost` or `gone`, unless it is stopped before."""
         ...
 
     def stop(self, ticket: int) -> None:

@@ -1,4 +1,4 @@
-"""What an observer of a run is told: a step began, a step ended."""
+"""What an observer of a run is told: a step began, got on, ended."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ if TYPE_CHECKING:
 
 
 class Event(NamedTuple):
-    """`finished` has the step's last row: done, hit or failed. A hit has no `started`."""
+    """`finished` has the step's last row: done, hit, failed, skipped or cancelled. A hit or a skipped step has no `started`.
 
-    kind: Literal["started", "finished"]
+    `progress` has how much of the body's work is done, `of` how much there is (None: nobody knows).
+    """
+
+    kind: Literal["started", "progress", "finished"]
     step: Step
+    done: float = 0.0
+    of: float | None = None
 
 
 Observer: TypeAlias = Callable[[Event], object]
-"""Called in the coordinator between two transactions: what the step's row says is already kept."""
+"""Called in the coordinator between two transactions: what the step's row says is already kept. One call at a time, from any thread."""

@@ -11,20 +11,38 @@ from everloop.engine.canonical import NoForm, record_form
 if TYPE_CHECKING:
     from everloop.core.runs import Step
     from everloop.engine.artifacts import Artifact
-    from everloop.store.workspace import Workspace
+    from everloop.engine.call import Call
+    from everloop.engine.coordinator import Execution
 
 T = TypeVar("T")
 _UNLOADED: Any = object()
 
 
 class Handle(Generic[T]):
-    """Stands for a step's result; give it to other steps as it is. `step` is the step's row, `output` the result's identity."""
+    """Stands for the result of a step's call, which may still be under way; give it to other steps as it is.
 
-    def __init__(self, workspace: Workspace, step: Step, artifact: Artifact, value: T = _UNLOADED) -> None:
-        self.step = step
-        self.artifact = artifact
-        self._workspace = workspace
-        self._value = value
+    Whatever asks for the result, its `output` or its `artifact` waits for it, and gets the step's error if it failed.
+    """
+
+    def __init__(self, execution: Execution, call: Call, *, member: Artifact | None = None) -> None:
+        self.execution = execution
+        self.call = call
+        self._member = member
+        self._value: Any = _UNLOADED
+
+    @property
+    def step(self) -> Step:
+        """The step's row as it stands; `status` says whether it is still running."""
+        return self.call.row
+
+    @property
+    def done(self) -> bool:
+        """Whether it ended, in whatever way. Never waits."""
+        return self.call.ended
+
+    @property
+    def artifact(self) -> Artifact:
+        return self._member or self.execution.artifact_of(self.call)
 
     @property
     def output(self) -> str:
@@ -34,22 +52,25 @@ class Handle(Generic[T]):
     def result(self) -> T:
         """The value, the same object each time."""
         if self._value is _UNLOADED:
-            self._value = cast("T", self._load())
-        return self._value
+            self._value = self.execution.value_of(self.call, self.artifact)
+        return cast("T", self._value)
 
     def fresh(self) -> T:
         """The value for a step's body, which may change it in place without anybody else seeing that."""
-        from everloop.engine.artifacts import MEMORY, duplicate
+        known = None if self._value is _UNLOADED else self._value
+        return cast("T", self.execution.fresh_value_of(self.call, self.artifact, known))
 
-        if self.artifact.type == MEMORY:
-            return self._value
-        return cast("T", duplicate(self.artifact, self._value if self._value is not _UNLOADED else None, self._load))
+    def members(self) -> Any:
+        """A handle for each member of a list, tuple or dict (of tables, say), in a list or dict; none of them is loaded for that.
 
-    def _load(self) -> object:
-        from everloop.engine.artifacts import load
-
-        with self._workspace.read() as tx:
-            return load(tx, self._workspace.blobs, self.artifact)
+        None when the result is no such thing, or a small one that is kept as a whole.
+        """
+        found = self.execution.members_of(self.artifact)
+        if found is None:
+            return None
+        if isinstance(found, dict):
+            return {name: Handle[Any](self.execution, self.call, member=member) for name, member in found.items()}
+        return [Handle[Any](self.execution, self.call, member=member) for member in found]
 
     def __canonical__(self, inside_object: bool, form: Callable[[object], object]) -> object:
         """What keys see of it: the content's identity."""
@@ -62,7 +83,8 @@ class Handle(Generic[T]):
         return ["input", self.artifact.type, self.output]
 
     def __repr__(self) -> str:
-        return f"<handle of {self.step.name}: {self.artifact.type} {self.output[:32]}>"
+        known = self.call.artifact
+        return f"<handle of {self.step.name}: {f'{known.type} {known.output[:32]}' if known else self.call.state}>"
 
     def __bool__(self) -> NoReturn:
         raise self._misuse("has no truth value")

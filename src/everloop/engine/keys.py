@@ -1,4 +1,4 @@
-"""Step, code, parameters and inputs -> the key under which the result is kept, and its parts, by which a miss is explained."""
+"""Step, code, parameters, inputs and surroundings -> the key under which the result is kept, and its parts, by which a miss is explained."""
 
 from __future__ import annotations
 
@@ -9,25 +9,31 @@ from typing import NamedTuple, cast
 
 from everloop.core.digest import digest
 from everloop.core.errors import BadInput
-from everloop.engine.canonical import Canon, NoForm
-from everloop.engine.code import Code, code_form
+from everloop.engine.canonical import Canon, NoForm, culprit
+from everloop.engine.code import Code, code_form, folded
+from everloop.engine.surroundings import NOTHING, Surroundings
+from everloop.engine.watch import Walk, Watched
 
 # Grows when keys or stored forms change their meaning: what was kept before is then not found again.
-SCHEMA = "everloop-key-1"
+SCHEMA = "everloop-key-2"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 # Enough to see a difference by; the key itself is whole.
-_SHOWN_HEX = 16
+_SHOWN_HEX = 12
+# More parts of code than this are told by module: the detail is stored with every result.
+_MOST_PARTS = 150
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 40
 _short.maxlevel = 2
 
 
 class Key(NamedTuple):
-    """`detail` is plain JSON: code parts, parameters (short text, digest), inputs, `version`, Python."""
+    """`detail` is plain JSON: schema, Python, version, and by name the parts of code, libraries, parameters (short text, digest),
+    inputs and surroundings. `watched` is for `watch.changed`."""
 
     digest: str
     code: str
     detail: Mapping[str, object]
+    watched: Watched = Watched()
 
 
 def canonical(value: object) -> object:
@@ -39,53 +45,80 @@ def canonical(value: object) -> object:
     try:
         return Canon(code_form, strict=True).form(value)
     except RecursionError:
-        raise NoForm("the value is nested too deeply to be compared") from None
+        raise NoForm(_TOO_DEEP) from None
 
 
 def key(
-    step: str, code: Code, params: Mapping[str, object], *, inputs: Mapping[str, str] | None = None, version: str = "", where: str = ""
+    step: str,
+    code: Code,
+    params: Mapping[str, object],
+    *,
+    inputs: Mapping[str, str] | None = None,
+    version: str = "",
+    where: str = "",
+    surroundings: Surroundings = NOTHING,
 ) -> Key:
     """The key of one call. `params` are the bound arguments with handles still in them; `inputs` name what the handles hold."""
+    walk = Walk()
     forms: dict[str, str] = {}
     for name, value in params.items():
         try:
-            forms[name] = digest(canonical(value))
-        except NoForm as error:
-            raise BadInput(
-                f"Step {step!r}{where}: the parameter {name!r} cannot be part of a key: {error}. "
-                "Pass plain data, a table, a file or an object with plain attributes, or declare the step with effect=True."
-            ) from error
-    detail = {
-        "code": {name: part[:_SHOWN_HEX] for name, part in code.parts.items()},
+            forms[name] = walk.digest(name, value)
+        except (NoForm, RecursionError) as error:
+            raise BadInput(_refusal(step, where, name, value, error)) from error
+    detail: dict[str, object] = {
+        "schema": SCHEMA,
+        "python": PYTHON,
+        "version": version,
+        "code": _shown(folded(code, _MOST_PARTS)),
+        "libraries": code.libraries,
         "params": {name: [_text(params[name]), form[:_SHOWN_HEX]] for name, form in forms.items()},
         "inputs": dict(inputs or {}),
-        "version": version,
-        "python": PYTHON,
     }
-    return Key(digest(SCHEMA, PYTHON, step, code.digest, forms, version), code.digest, detail)
+    fields: list[object] = [SCHEMA, PYTHON, step, code.digest, forms, version]
+    if surroundings.parts:
+        detail["surroundings"] = _shown(surroundings.parts)
+        fields.append(surroundings.parts)
+    return Key(digest(*fields), code.digest, detail, walk.watched(surroundings))
 
 
 def because(detail: Mapping[str, object], last: Mapping[str, object] | None) -> str:
     """Why there is no result under this key, against the step's newest one: `helpers.scale changed; parameter folds: 5 -> 6`."""
     if last is None:
         return "first run"
-    reasons = [*_code_reasons(_table(detail, "code"), _table(last, "code")), *_parameter_reasons(detail, last)]
+    if detail.get("schema") != last.get("schema"):
+        return "another version of everloop makes its keys differently"
+    reasons = [
+        *_part_reasons(_table(detail, "code"), _table(last, "code")),
+        *_library_reasons(_table(detail, "libraries"), _table(last, "libraries")),
+        *_parameter_reasons(detail, last),
+        *_surrounding_reasons(_table(detail, "surroundings"), _table(last, "surroundings")),
+    ]
     for name, word in (("version", "version"), ("python", "Python")):
         if detail.get(name) != last.get(name):
             reasons.append(f"{word} {last.get(name) or 'none'} -> {detail.get(name) or 'none'}")
+    reasons = reasons or _news(_table(detail, "libraries"), _table(last, "libraries"))
     if not reasons:
         return "its stored result is gone"
     more = f"; and {len(reasons) - 4} more" if len(reasons) > 4 else ""
     return "; ".join(reasons[:4]) + more
 
 
-def _code_reasons(now: Mapping[str, object], before: Mapping[str, object]) -> list[str]:
-    changed = [name for name in now if name in before and now[name] != before[name]]
-    reasons = [f"{name} changed" if len(str(now[name])) == _SHOWN_HEX else f"{name} {before[name]} -> {now[name]}" for name in changed]
+def _part_reasons(now: Mapping[str, object], before: Mapping[str, object]) -> list[str]:
     # A function that begins to use another has changed itself; the news alone explain only when nothing else does.
-    if not reasons:
-        reasons = [f"{name} is new" for name in now if name not in before] + [f"{name} is gone" for name in before if name not in now]
-    return reasons
+    return [f"{name} changed" for name in now if name in before and now[name] != before[name]] or _news(now, before)
+
+
+def _surrounding_reasons(now: Mapping[str, object], before: Mapping[str, object]) -> list[str]:
+    return [f"{name} changed" for name in now if name in before and now[name] != before[name]] + _news(now, before)
+
+
+def _news(now: Mapping[str, object], before: Mapping[str, object]) -> list[str]:
+    return [f"{name} is new" for name in now if name not in before] + [f"{name} is gone" for name in before if name not in now]
+
+
+def _library_reasons(now: Mapping[str, object], before: Mapping[str, object]) -> list[str]:
+    return [f"{name} {before[name]} -> {now[name]}" for name in now if name in before and now[name] != before[name]]
 
 
 def _parameter_reasons(detail: Mapping[str, object], last: Mapping[str, object]) -> list[str]:
@@ -102,6 +135,23 @@ def _parameter_reasons(detail: Mapping[str, object], last: Mapping[str, object])
         elif new[1] != old[1] and not any(reason.startswith(f"input {name}") for reason in reasons):
             reasons.append(f"input {name} changed")
     return reasons
+
+
+_TOO_DEEP = "the value is nested too deeply to be compared"
+_CURE = "Pass plain data, a table, a file or an object with plain attributes, or declare the step with effect=True"
+
+
+def _refusal(step: str, where: str, name: str, value: object, error: NoForm | RecursionError) -> str:
+    reason = _TOO_DEEP if isinstance(error, RecursionError) else str(error)
+    place = name if isinstance(error, RecursionError) else culprit(value, name, code_form)
+    at = f"{place}: " if place != name else ""
+    # Some reasons bring their own cure, as a second sentence.
+    cure = "" if ". " in reason else f" {_CURE}."
+    return f"Step {step!r}{where}: the parameter {name!r} cannot be part of a key: {at}{reason}.{cure}"
+
+
+def _shown(parts: Mapping[str, str]) -> dict[str, str]:
+    return {name: part[:_SHOWN_HEX] for name, part in parts.items()}
 
 
 def _table(detail: Mapping[str, object], name: str) -> Mapping[str, object]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast, overload
 
 from everloop.core.errors import BadInput
 from everloop.core.work import Resources
@@ -40,18 +41,44 @@ class StepFunction(Generic[P, R]):
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
-        execution = scope.execution.get()
-        if execution is None:
-            return self.function(*args, **kwargs)
         bodies = scope.bodies.get()
-        if not bodies:
-            return execution.call(self, args, kwargs)
         if self in bodies:
             raise BadInput(
                 f"Step {self.name!r} calls itself (by way of {' -> '.join(body.name for body in bodies)}). "
                 "Put what repeats into a plain function, and call that from the step."
             )
-        return self.function(*args, **kwargs)
+        execution = scope.execution.get()
+        if execution is None or bodies:
+            return self.function(*args, **kwargs)
+        return execution.call(self, args, kwargs)
+
+    def map(self, items: Any, /, **fixed: Any) -> Any:
+        """One call an item, with the item as first argument: a list of what the calls give, or, for a mapping, a dict under its names.
+
+        `items` may be the handle of a list or dict that another step makes; it is waited for, and tables in it are not loaded here. Calls whose item, other arguments and
+        code are as they were hit, so that only what is new or changed is executed.
+        """
+        from everloop.engine.handle import Handle
+
+        found = items
+        if isinstance(items, Handle):
+            handle = cast("Handle[Any]", items)
+            members = handle.members()
+            found = handle.result() if members is None else members
+        if isinstance(found, Mapping):
+            named = cast("Mapping[Any, Any]", found)
+            return {name: self(item, **fixed) for name, item in named.items()}  # type: ignore[call-arg]
+        return [self(item, **fixed) for item in found]  # type: ignore[call-arg]
+
+    def __reduce__(self) -> Any:
+        """By name where it can be found by its name in another process, else with its function by value."""
+        module = sys.modules.get(self.function.__module__)
+        found: Any = module
+        for part in self.function.__qualname__.split("."):
+            found = getattr(found, part, None)
+        if found is self and self.function.__module__ != "__main__":
+            return self.function.__qualname__
+        return StepFunction, (self.function, self.settings)
 
     def __canonical__(self, inside_object: bool, form: Callable[[object], object]) -> object:
         """As part of other code or a parameter: what it does."""

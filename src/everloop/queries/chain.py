@@ -14,7 +14,7 @@ from everloop.core.record import Record
 from everloop.core.runs import Run
 from everloop.core.tables import Prepared, Profile, Schema, Snapshot
 from everloop.core.verdict import Verdict
-from everloop.store import captures, labels, ledger, records, registry, runs
+from everloop.store import approvals, captures, labels, ledger, records, registry, runs
 from everloop.store.database import Transaction
 from everloop.store.workspace import Workspace
 
@@ -38,7 +38,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explain(workspace: Workspace, id: str) -> Explanation:
-    """`id` is a prediction, a version (`loop/3`, or its record), a decision, a run, or any record; a unique beginning will do."""
+    """`id` is a prediction, a version (`loop/3`, or its record), a decision, an approval, a run, or any record; a unique beginning will do."""
     with workspace.read() as tx:
         if id.startswith("p-"):
             return _of_prediction(tx, captures.find(workspace.predictions, id))
@@ -47,6 +47,8 @@ def explain(workspace: Workspace, id: str) -> Explanation:
             if decision is None:
                 raise NotFound(f"No decision's id begins with {id!r}. 'everloop status' shows the latest.")
             return _of_decision(tx, decision)
+        if id.startswith("approval-"):
+            return _of_approval(tx, approvals.one(tx, id))
         if id.startswith("run-"):
             return _of_run(tx, runs.one(tx, id))
         if "/" in id:
@@ -85,6 +87,11 @@ def _of_decision(tx: Transaction, decision: Decision) -> Explanation:
         others.append(subject)
         chain += _station(tx, subject)
     return _explanation(tx, chain, others)
+
+
+def _of_approval(tx: Transaction, asked: approvals.Approval) -> Explanation:
+    first = Link(role="asked about", kind="approval", id=asked.id, summary=f"{asked.question!r}: {approvals.sentence(asked)}")
+    return _explanation(tx, [first, *(link for subject in asked.about for link in _station(tx, subject))], [asked.run])
 
 
 def _of_run(tx: Transaction, run: Run) -> Explanation:

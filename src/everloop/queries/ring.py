@@ -76,6 +76,8 @@ def _state_of(run: Run, abandoned: bool) -> tuple[Tone, str]:
             return "busy", f"{run.id} waits in the queue"
         case "running":
             return "busy", f"{run.id} is running"
+        case "waiting":
+            return "held", f"{run.id} waits for a person{told}"
         case "stopped":
             return "wrong", f"{run.id} was stopped by the data{told}"
         case "refused":
@@ -120,7 +122,7 @@ def _decide(last: Decision | None, page: Decision | None) -> Station:
 
 def _here(stations: Sequence[Station], deployment: Deployment, run: Run | None) -> str:
     """The pipeline while a run is under way, else the rollout, else what the serving model has come to."""
-    if run is not None and run.status in ("queued", "running"):
+    if run is not None and run.status in ("queued", "running", "waiting"):
         return next(station.name for station in stations if station.tone in ("busy", "wrong"))
     if deployment.challenger is not None and deployment.stage != "none":
         return "release"

@@ -47,7 +47,8 @@ def loop_names(workspace: Workspace) -> list[str]:
         known = set(registry.loops(tx))
         known |= set(tx.execute(sa.select(decisions.c.loop).distinct()).scalars())
         known |= set(tx.execute(sa.select(runs_table.c.loop).distinct()).scalars())
-    return sorted(known | set(captures.loops(workspace.predictions)))
+    # What belongs to no loop (a pipeline that was simply called, a collection) is kept under an empty name.
+    return sorted((known | set(captures.loops(workspace.predictions))) - {""})
 
 
 def must_know(workspace: Workspace, loop: str) -> None:

@@ -108,7 +108,7 @@ def run_workers(
         order = Order(
             project=str(workspace.project),
             home=str(workspace.home),
-            database_url=workspace.database.url.render_as_string(hide_password=False),
+            database_url=workspace.database_url,
             blobs=workspace.blobs.location,
             host=host,
             port=held.getsockname()[1],

@@ -1,6 +1,6 @@
-"""The scheduler as a process: watches the loops, starts the runs that decisions queued, one process a run.
+"""The scheduler as a process: watches the loops, starts the runs that decisions queued, one process a run, and not too many at once.
 
-`python -m everloop.server.scheduler FOLDER TICK_S`. One at a time in a workspace. A run's process is forked from a server that has the
+`python -m everloop.server.scheduler FOLDER TICK_S [RUNS]`. One scheduler at a time in a workspace. A run's process is forked from a server that has the
 libraries loaded already, so that a run begins in milliseconds, and a run that crashes takes nothing with it. What a run prints is in
 `.everloop/logs/<run>.log`.
 """
@@ -14,32 +14,50 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Collection, Mapping, Sequence
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from types import FrameType
 
 from everloop.core.errors import BadProject, EverloopError
+from everloop.core.runs import Run
 from everloop.loop import watch
 from everloop.project import Loop, load
 from everloop.runner import perform, settle
 from everloop.server.supervisor import BAD_PROJECT, RELOAD, STARTED_BEFORE
-from everloop.store import runs
+from everloop.store import approvals, runs
 from everloop.store.locks import file_lock
 from everloop.store.workspace import Workspace
 
 ACTOR = "scheduler"
+_ALL = 1_000_000
 PRELOAD = ["everloop.adapters.preload", "everloop.loop"]
 
 
-class Scheduler:
-    """One tick: what was watched, decided and started."""
+def startable(queued: Sequence[Run], *, busy: Collection[str], room: int, started_at: Mapping[str, float]) -> list[Run]:
+    """Which of the queued runs start now: at most `room`, and one a loop, whose oldest it is. `busy` are loops with a run going on.
 
-    def __init__(self, workspace: Workspace, loops: dict[str, Loop], context: ForkServerContext) -> None:
+    The loop whose last start (`started_at`) is the longest ago comes first, of those that never started the one whose run was queued first.
+    """
+    first: dict[str, Run] = {}
+    for run in sorted(queued, key=lambda run: (run.queued_at, run.id)):
+        if run.loop not in busy:
+            first.setdefault(run.loop, run)
+    turn = sorted(first.values(), key=lambda run: (started_at.get(run.loop, 0.0), run.queued_at, run.id))
+    return turn[: max(0, room)]
+
+
+class Scheduler:
+    """One tick: what was watched, decided and started. At most `most` runs at once, by default one a core."""
+
+    def __init__(self, workspace: Workspace, loops: dict[str, Loop], context: ForkServerContext, *, most: int | None = None) -> None:
         self.workspace = workspace
         self.loops = loops
         self.children: dict[str, ForkServerProcess] = {}
         self.context = context
+        self.most = most or max(1, os.cpu_count() or 1)
+        self._started_at: dict[str, float] = {}
 
     def tick(self) -> None:
         for loop in self.loops.values():
@@ -51,6 +69,7 @@ class Scheduler:
             except Exception:
                 traceback.print_exc()
         self._reap()
+        self._attend()
         self._start()
 
     def _reap(self) -> None:
@@ -60,16 +79,27 @@ class Scheduler:
                 del self.children[id]
         settle(self.workspace)
 
+    def _attend(self) -> None:
+        """Questions whose time is over are answered by their policy; runs whose question was answered are queued again."""
+        now = time.time()
+        with self.workspace.read() as tx:
+            due = approvals.is_due(tx, now=now)
+        if due:
+            with self.workspace.write() as tx:
+                approvals.expire(tx, now=now, actor=ACTOR)
+                approvals.resume(tx)
+
     def _start(self) -> None:
         with self.workspace.read() as tx:
-            queued = [run for run in reversed(runs.find(tx, status="queued")) if run.loop in self.loops]
+            queued = [run for run in runs.find(tx, status="queued", limit=_ALL) if run.loop in self.loops]
             busy = {run.loop for run in runs.find(tx, status="running")}
-        for run in queued:
-            if run.id not in self.children and run.loop not in busy:
-                busy.add(run.loop)
-                child = self.context.Process(target=_run_in_child, args=(str(self.workspace.project), run.id), name=run.id)
-                child.start()
-                self.children[run.id] = child
+        # What was started and is not claimed yet is queued still.
+        busy |= {run.loop for run in queued if run.id in self.children}
+        for run in startable(queued, busy=busy, room=self.most - len(self.children), started_at=self._started_at):
+            child = self.context.Process(target=_run_in_child, args=(str(self.workspace.project), run.id), name=run.id)
+            child.start()
+            self.children[run.id] = child
+            self._started_at[run.loop] = time.time()
 
 
 def _run_in_child(project: str, id: str) -> None:
@@ -108,7 +138,7 @@ def _stamp(project: Path) -> list[tuple[str, int]]:
     return found
 
 
-def main(project: str, tick_s: float, *, again: bool) -> int:
+def main(project: str, tick_s: float, *, most: int | None = None, again: bool) -> int:
     """Until SIGTERM: 0. RELOAD when the user's code changed and must be imported anew.
 
     When that code does not import: BAD_PROJECT the first time; later (`again`) it is waited for a change, the data plane goes on meanwhile.
@@ -127,7 +157,7 @@ def main(project: str, tick_s: float, *, again: bool) -> int:
         # It loads its libraries while this process loads the user's.
         forkserver.ensure_running()
         try:
-            scheduler = Scheduler(workspace, load(project), context)
+            scheduler = Scheduler(workspace, load(project), context, most=most)
         except EverloopError as error:
             if not again:
                 print(f"everloop: {error}", file=sys.stderr, flush=True)
@@ -143,5 +173,10 @@ def main(project: str, tick_s: float, *, again: bool) -> int:
     return 0
 
 
+def _runs(words: list[str]) -> int | None:
+    """How many runs at once, when the caller said so."""
+    return int(words[0]) if words else None
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], float(sys.argv[2]), again=bool(os.environ.get(STARTED_BEFORE))))
+    sys.exit(main(sys.argv[1], float(sys.argv[2]), most=_runs(sys.argv[3:]), again=bool(os.environ.get(STARTED_BEFORE))))

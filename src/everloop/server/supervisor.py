@@ -145,11 +145,13 @@ def _die_with_parent() -> None:
             os._exit(1)
 
 
-def tree(project: str, *, host: str, port: int, workers: int, control_host: str, control_port: int, tick_s: float) -> list[Child]:
-    """The processes of `everloop up`."""
+def tree(
+    project: str, *, host: str, port: int, workers: int, control_host: str, control_port: int, tick_s: float, runs: int | None = None
+) -> list[Child]:
+    """The processes of `everloop up`. `runs` is how many runs the scheduler may have going on at once, by default one a core."""
     everloop = [sys.executable, "-m", "everloop"]
     serve = [*everloop, "serve", "--project", project, "--host", host, "--port", str(port), "--workers", str(workers)]
-    scheduler = [sys.executable, "-m", "everloop.server.scheduler", project, str(tick_s)]
+    scheduler = [sys.executable, "-m", "everloop.server.scheduler", project, str(tick_s), *([str(runs)] if runs else [])]
     control = [sys.executable, "-m", "everloop.server.control", project, control_host, str(control_port)]
     return [
         Child("data plane", serve, health=f"{url(host, port)}/healthz"),

@@ -10,6 +10,7 @@ from everloop.core.ports import Source
 from everloop.core.tables import Prepared, Profile, Schema, Snapshot
 from everloop.core.verdict import Verdict
 from everloop.engine.step import step
+from everloop.project import Loop
 from everloop.steps.lookup import current_run, declared_schema, place
 from everloop.store import records
 from everloop.store.registry import Registered
@@ -106,3 +107,10 @@ def prove(version: Registered, evaluation: Evaluation) -> Verdict:
     from everloop.serve.proof import prove as replay_golden_rows
 
     return replay_golden_rows(current(), version, evaluation)
+
+
+def consent(loop: Loop, candidate: Any, evaluation: Any) -> Verdict | None:
+    """What a person says to the release, where the loop asks one."""
+    from everloop.engine.approval import approval
+
+    return approval(loop.approval, about=(candidate, evaluation)) if loop.approval else None

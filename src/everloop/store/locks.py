@@ -11,6 +11,9 @@ from pathlib import Path
 
 from everloop.core.errors import Broken, Busy
 
+# Most locks are held for a moment, a few for hours.
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.05
+
 
 @contextmanager
 def file_lock(path: Path, *, timeout_s: float = 0.0) -> Iterator[None]:
@@ -30,6 +33,7 @@ def file_lock(path: Path, *, timeout_s: float = 0.0) -> Iterator[None]:
 
 
 def _acquire(handle: int, path: Path, deadline: float) -> None:
+    pause_s = _FIRST_PAUSE_S
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,4 +42,5 @@ def _acquire(handle: int, path: Path, deadline: float) -> None:
             if time.monotonic() >= deadline:
                 holder = os.pread(handle, 20, 0).decode(errors="replace").strip() or "?"
                 raise Busy(f"{path} is held by process {holder}. Wait for it to end, or stop it, and try again.") from None
-            time.sleep(0.05)
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)

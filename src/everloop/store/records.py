@@ -7,21 +7,29 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import msgspec
-import sqlalchemy as sa
 
 from everloop.core.errors import BadInput, Broken, NotFound
 from everloop.core.live import Window
 from everloop.core.models import Candidate, Evaluation, Version
-from everloop.core.record import Record
+from everloop.core.record import COLLECTED, Record
 from everloop.core.tables import Prepared, Profile, Schema, Snapshot
 from everloop.core.verdict import Verdict
-from everloop.store.database import Transaction, insert_new
-from everloop.store.schema import links, records
+from everloop.store.database import Transaction
 
 AnyRecord = Snapshot | Profile | Schema | Prepared | Candidate | Evaluation | Version | Verdict | Window
 _decoder = msgspec.msgpack.Decoder(AnyRecord)
 
 R = TypeVar("R", bound=Record)
+
+_KEEP = "INSERT INTO records (id, kind, body, created_at) VALUES (:id, :kind, :body, :now) ON CONFLICT DO NOTHING"
+_REPLACE = "UPDATE records SET body = :body WHERE id = :id"
+_LINK = "INSERT INTO links (child, role, parent) VALUES (:child, :role, :parent) ON CONFLICT DO NOTHING"
+_LOAD = "SELECT body FROM records WHERE id = :id"
+_RESOLVE = "SELECT id FROM records WHERE substr(id, 1, :length) = :beginning ORDER BY id LIMIT 4"
+_OF_KIND = "SELECT id FROM records WHERE kind = :kind ORDER BY created_at, id"
+_PARENTS = "SELECT role, parent FROM links WHERE child = :id ORDER BY role"
+_CHILDREN = "SELECT role, child FROM links WHERE parent = :id ORDER BY child"
+_DANGLING = "SELECT child, role, parent FROM links WHERE NOT EXISTS (SELECT 1 FROM records WHERE records.id = links.parent)"
 
 
 def encode(record: Record) -> bytes:
@@ -33,16 +41,26 @@ def decode(body: bytes) -> AnyRecord:
 
 
 def keep(tx: Transaction, *items: Record) -> None:
-    """Keep records and the links to their parents. What is already there stays as it is: equal id, equal content."""
+    """Keep records and the links to their parents. What is already there stays as it is: equal id, equal content. Only a record of
+    which something was collected takes the new one's place for it."""
     now = time.time()
     for item in items:
-        insert_new(tx, records, [{"id": item.id, "kind": item.kind, "body": encode(item), "created_at": now}])
-        insert_new(tx, links, [{"child": item.id, "role": role, "parent": parent} for role, parent in item.parents().items()])
+        id = item.id
+        new = tx.sql(_KEEP, {"id": id, "kind": item.kind, "body": encode(item), "now": now}).changed
+        if not new and item.keeps():
+            _mend(tx, item)
+        tx.many(_LINK, [{"child": id, "role": role, "parent": parent} for role, parent in item.parents().items()])
+
+
+def _mend(tx: Transaction, item: Record) -> None:
+    there = decode(tx.sql(_LOAD, {"id": item.id}).value())
+    if any(name == COLLECTED for _, name in there.keeps().values()):
+        tx.sql(_REPLACE, {"id": item.id, "body": encode(item)})
 
 
 def load(tx: Transaction, id: str, expected: type[R]) -> R:
     """The record with exactly this id. Raises NotFound, or Broken when it is of another kind or its content is not its id."""
-    body = tx.execute(sa.select(records.c.body).where(records.c.id == id)).scalar()
+    body = tx.sql(_LOAD, {"id": id}).value()
     if body is None:
         raise NotFound(f"Record {id!r} does not exist in this workspace.")
     try:
@@ -58,10 +76,7 @@ def load(tx: Transaction, id: str, expected: type[R]) -> R:
 
 def resolve(tx: Transaction, beginning: str) -> str:
     """The one id that begins so. Raises NotFound, or BadInput when there are several."""
-    pattern = beginning.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    found = (
-        tx.execute(sa.select(records.c.id).where(records.c.id.like(pattern, escape="\\")).order_by(records.c.id).limit(4)).scalars().all()
-    )
+    found = [id for (id,) in tx.sql(_RESOLVE, {"beginning": beginning, "length": len(beginning)})]
     if not found:
         raise NotFound(f"No record's id begins with {beginning!r}.")
     if len(found) > 1:
@@ -71,19 +86,17 @@ def resolve(tx: Transaction, beginning: str) -> str:
 
 def of_kind(tx: Transaction, kind: str) -> list[str]:
     """The ids of all records of a kind, oldest first."""
-    return list(tx.execute(sa.select(records.c.id).where(records.c.kind == kind).order_by(records.c.created_at, records.c.id)).scalars())
+    return [id for (id,) in tx.sql(_OF_KIND, {"kind": kind})]
 
 
 def parents(tx: Transaction, id: str) -> list[tuple[str, str]]:
     """(role, id) of each record that this one was made from."""
-    rows = tx.execute(sa.select(links.c.role, links.c.parent).where(links.c.child == id).order_by(links.c.role))
-    return [(role, parent) for role, parent in rows]
+    return [(role, parent) for role, parent in tx.sql(_PARENTS, {"id": id})]
 
 
 def children(tx: Transaction, id: str) -> list[tuple[str, str]]:
     """(role, id) of each record that was made from this one."""
-    rows = tx.execute(sa.select(links.c.role, links.c.child).where(links.c.parent == id).order_by(links.c.child))
-    return [(role, child) for role, child in rows]
+    return [(role, child) for role, child in tx.sql(_CHILDREN, {"id": id})]
 
 
 def ancestry(tx: Transaction, id: str) -> Iterator[tuple[str, str, str]]:
@@ -102,5 +115,4 @@ def ancestry(tx: Transaction, id: str) -> Iterator[tuple[str, str, str]]:
 
 def dangling(tx: Transaction) -> list[tuple[str, str, str]]:
     """Links whose parent is no record: there are none in a sound store."""
-    missing = sa.select(links.c.child, links.c.role, links.c.parent).where(~sa.exists().where(records.c.id == links.c.parent))
-    return [(child, role, parent) for child, role, parent in tx.execute(missing)]
+    return [(child, role, parent) for child, role, parent in tx.sql(_DANGLING)]

@@ -13,6 +13,8 @@ from everloop.trigger.evidence import Evidence, Proposal
 from everloop.trigger.triggers import Trigger
 
 PIPELINE = "cycle"
+# A run that waits for a person goes on when there is an answer: nothing is started beside it.
+_UNDER_WAY = ("queued", "running", "waiting")
 
 
 def consider(
@@ -45,7 +47,7 @@ def fire(workspace: Workspace, loop: str, proposals: Sequence[Proposal], *, now:
     decisions: list[Decision] = []
     with workspace.write() as tx:
         serialise(tx)
-        waiting = [*runs.find(tx, loop=loop, status="queued", limit=1), *runs.find(tx, loop=loop, status="running", limit=1)]
+        waiting = [run for status in _UNDER_WAY for run in runs.find(tx, loop=loop, status=status, limit=1)]
         run = waiting[0].id if waiting else None
         for proposal in proposals:
             if _is_written(tx, loop, proposal):
@@ -70,8 +72,8 @@ def last_served(tx: Transaction, loop: str, rule: str) -> Decision | None:
 
 
 def pending(tx: Transaction, loop: str) -> int:
-    """Runs of the loop that are queued or running."""
-    return sum(len(runs.find(tx, loop=loop, status=status)) for status in ("queued", "running"))
+    """Runs of the loop that are under way."""
+    return sum(len(runs.find(tx, loop=loop, status=status)) for status in _UNDER_WAY)
 
 
 def _write(tx: Transaction, loop: str, proposal: Proposal, *, run: str | None, now: float, actor: str) -> Decision:

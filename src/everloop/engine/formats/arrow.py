@@ -1,87 +1,101 @@
-"""Arrow tables as Arrow streams; pandas frames through them where they come back exactly."""
+"""Arrow tables as Arrow streams. A large one is mapped into memory when it is loaded, page by page as it is touched."""
 
 from __future__ import annotations
 
-import io
 import sys
+from functools import cache
+from hashlib import sha256
 from importlib import import_module
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
+from everloop.core.artifacts import Artifact, InBlob, Kept
 from everloop.core.digest import digest
-from everloop.engine.artifacts import Artifact, Kept
-from everloop.engine.formats.blob import InBlob
-from everloop.store.blobs import Blobs
-from everloop.store.database import Transaction
+
+if TYPE_CHECKING:
+    from everloop.store.blobs import Blobs
+    from everloop.store.database import Transaction
+
+# A table is written and hashed in pieces of about this size, and of so many rows at most.
+_PIECE_BYTES, _PIECE_ROWS = 8 << 20, 1 << 16
+_SAMPLED_ROWS = 64
 
 
 class ArrowFormat(InBlob):
     def takes(self, value: object) -> bool:
         arrow = cast("Any", sys.modules.get("pyarrow"))
-        return arrow is not None and isinstance(value, arrow.Table)
+        return arrow is not None and type(value) is arrow.Table
 
     def save(self, blobs: Blobs, value: Any) -> Kept:
-        blob = blobs.put(_write(value))
-        return Kept(blob, blob)
+        return Kept(content_digest(value), write(blobs, value))
 
     def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
-        return _read(blobs.get(artifact.blob))
+        return read(blobs, artifact.blob)
 
     def duplicate(self, value: object) -> object:
         return value
 
 
-class PandasFormat(InBlob):
-    def takes(self, value: object) -> bool:
-        pandas = cast("Any", sys.modules.get("pandas"))
-        return pandas is not None and type(value) is pandas.DataFrame
-
-    def save(self, blobs: Blobs, value: Any) -> Kept | None:
-        arrow: Any = import_module("pyarrow")
-        try:
-            stored = _write(arrow.Table.from_pandas(value))
-            again: Any = cast("Any", _read(stored)).to_pandas()
-        except Exception:  # Arrow has many kinds of refusal, and the next format takes any frame
-            return None
-        if not _same(value, again):
-            return None
-        from everloop.engine.keys import canonical
-
-        return Kept(digest("pandas", canonical(value)), blobs.put(stored))
-
-    def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
-        return cast("Any", _read(blobs.get(artifact.blob))).to_pandas()
-
-    def duplicate(self, value: Any) -> object:
-        return value.copy()
-
-
-def _same(one: Any, other: Any) -> bool:
-    return bool(
-        one.dtypes.equals(other.dtypes)
-        and one.columns.equals(other.columns)
-        and one.columns.dtype == other.columns.dtype
-        and list(one.columns.names) == list(other.columns.names)
-        and type(one.index) is type(other.index)
-        and one.index.dtype == other.index.dtype
-        and list(one.index.names) == list(other.index.names)
-        and dict(one.attrs) == dict(other.attrs)
-        and one.equals(other)
-        and all(_types(one, index) == _types(other, index) for index, dtype in enumerate(one.dtypes) if str(dtype) == "object")
-    )
-
-
-def _types(frame: Any, index: int) -> list[type]:
-    return list(map(type, frame.iloc[:, index]))
-
-
-def _write(table: Any) -> bytes:
-    arrow = cast("Any", sys.modules["pyarrow"])
-    sink = io.BytesIO()
-    with arrow.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return sink.getvalue()
-
-
-def _read(data: bytes) -> object:
+def write(blobs: Blobs, table: Any) -> str:
+    """Keep a table with its chunks as they are, large ones cut; the blob's name."""
     arrow: Any = import_module("pyarrow")
-    return arrow.ipc.open_stream(data).read_all()
+    with blobs.writing() as sink, arrow.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=_rows_a_piece(table))
+    return sink.blob
+
+
+def read(blobs: Blobs, name: str) -> Any:
+    arrow: Any = import_module("pyarrow")
+    content = blobs.content(name)
+    return arrow.ipc.open_stream(arrow.memory_map(str(content)) if isinstance(content, Path) else content).read_all()
+
+
+def content_digest(table: Any) -> str:
+    """Digest of schema, with its notes, and values. Chunks, slices and what lies beneath nulls do not count; only a piece is copied at a time."""
+    arrow: Any = import_module("pyarrow")
+    sink = _Hash()
+    rows = _rows_a_piece(table)
+    with arrow.ipc.new_stream(sink, table.schema) as writer:
+        for start in range(0, table.num_rows, rows):
+            writer.write_table(_plain(table.slice(start, rows)))
+    return digest("arrow", table.num_rows, sink.hash.digest())
+
+
+def _plain(piece: Any) -> Any:
+    """The same rows in fresh buffers."""
+    if not piece.num_columns:
+        return piece
+    try:
+        return piece.take(_row_numbers().slice(0, piece.num_rows)).combine_chunks()
+    except NotImplementedError:
+        # Rare types cannot be taken from: their buffers count as they are.
+        return piece.combine_chunks()
+
+
+def _rows_a_piece(table: Any) -> int:
+    """By the size of the first rows in fresh buffers, so that it depends on nothing but the content."""
+    sample = _plain(table.slice(0, _SAMPLED_ROWS))
+    return max(1, min(_PIECE_ROWS, _PIECE_BYTES * max(1, sample.num_rows) // max(1, sample.nbytes)))
+
+
+@cache
+def _row_numbers() -> Any:
+    arrow: Any = import_module("pyarrow")
+    return arrow.array(range(_PIECE_ROWS), type=arrow.int64())
+
+
+class _Hash:
+    """A file that keeps nothing but the digest of what is written to it."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.hash = sha256()
+
+    def write(self, data: Any) -> int:
+        self.hash.update(data)
+        return len(data)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...

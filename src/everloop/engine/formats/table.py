@@ -1,22 +1,25 @@
-"""Polars tables as Parquet, named by their values."""
+"""Polars tables and series as Parquet, named by their values."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
-from everloop.engine.artifacts import Artifact, Kept
-from everloop.engine.formats.blob import InBlob
-from everloop.store.blobs import Blobs
-from everloop.store.database import Transaction
+from everloop.core.artifacts import Artifact, InBlob, Kept
+from everloop.core.errors import BadInput
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from everloop.store.blobs import Blobs
+    from everloop.store.database import Transaction
 
 
 class TableFormat(InBlob):
     def takes(self, value: object) -> bool:
         polars = cast("Any", sys.modules.get("polars"))
+        if polars is not None and isinstance(value, polars.LazyFrame):
+            raise BadInput("a polars.LazyFrame is a plan that reads its data later, when they may be others. Return .collect() of it")
         return polars is not None and type(value) is polars.DataFrame
 
     def save(self, blobs: Blobs, value: pl.DataFrame) -> Kept | None:
@@ -40,4 +43,21 @@ class TableFormat(InBlob):
 
     def duplicate(self, value: Any) -> object:
         # Shares the columns, which never change; what changes in place is the list of them.
+        return value.clone()
+
+
+class SeriesFormat(TableFormat):
+    """A series is kept as a table of one column."""
+
+    def takes(self, value: object) -> bool:
+        polars = cast("Any", sys.modules.get("polars"))
+        return polars is not None and type(value) is polars.Series
+
+    def save(self, blobs: Blobs, value: Any) -> Kept | None:
+        return super().save(blobs, value.to_frame())
+
+    def load(self, tx: Transaction, blobs: Blobs, artifact: Artifact) -> object:
+        return cast("pl.DataFrame", super().load(tx, blobs, artifact)).to_series()
+
+    def duplicate(self, value: Any) -> object:
         return value.clone()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy.engine import Engine
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 
-def upgrade(engine: Engine) -> None:
-    """Run the missing migrations in one transaction. The caller holds the migration lock."""
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Run the missing migrations, inside the caller's transaction; the caller holds the migration lock."""
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    with engine.connect().execution_options(everloop_write=True) as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)

@@ -1,0 +1,1 @@
+"""PyTorch tensors, state dicts and modules <-> artifacts of steps."""
