@@ -65,10 +65,14 @@ def show_text(found: Findings) -> None:
 def show_markdown(found: Findings) -> None:
     """The engine's section of docs/benchmarks.md."""
     print("## The engine (`benchmarks/engine.py`)\n")
+    print(f"{time.strftime('%Y-%m-%d')}, {_machine_in_words()}.")
     print(
-        f"{time.strftime('%Y-%m-%d')}, {_machine_in_words()}. Trivial steps in a chain, each run in a cold process; medians, the tools in turns;"
+        "`make bench-peers` installs the peers, `python benchmarks/engine.py --markdown` measures and prints this section. Trivial steps in a"
     )
-    print("CPU is that of the process and all that it starts. How each peer is set up, and what is checked, stands on top of the file.\n")
+    print(
+        "chain, each run in a cold process, the tools in turns. Medians; ± is half the distance of the quartiles; CPU is that of the process"
+    )
+    print("and all that it starts. How each peer is set up, and what is checked, stands on top of the file.\n")
     if found.rows:
         head, *lines = table(found)
         for line in (head, tuple("---" for _ in head), *lines):

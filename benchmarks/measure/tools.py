@@ -40,7 +40,7 @@ class Tool:
     keeps: bool = True
     barred: bool = True
     light: bool = False
-    rounds: int = 3
+    rounds: int = 5
 
 
 US = Tool("everloop", "everloop", "from everloop import pipeline, step", barred=False, light=True, rounds=15)

@@ -79,7 +79,7 @@ def test_a_run_is_cancelled_from_another_process(tmp_path: Path, executor: str) 
     steps = json.loads(everloop(tmp_path, "runs", run, "--json").stdout)["steps"]
     assert [(step["name"], step["status"]) for step in steps] == [("first", "done"), ("long", "cancelled")]
     if executor == "processes":
-        gone, alive = psutil.wait_procs([*family, child], timeout=20)
+        _, alive = psutil.wait_procs([*family, child], timeout=20)
         assert alive == []
     elif child.is_running():
         child.kill()  # in the run's own process a body's child is the body's business

@@ -197,11 +197,22 @@ class DeathLeavesChildren(Plain):
 
 
 class SleepsOn(Plain):
+    asleep = False
+
     def wake(self) -> None:
         """Does nothing."""
 
     def reports(self, timeout_s: float | None) -> list[Report]:
-        return super().reports(10.0 if timeout_s is None else timeout_s)
+        self.asleep = True
+        try:
+            return super().reports(4.0 if timeout_s is None else timeout_s)
+        finally:
+            self.asleep = False
+
+    def close(self) -> None:
+        while self.asleep:
+            time.sleep(0.01)
+        super().close()
 
 
 class CloseLeavesAll(Plain):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from everloop.engine.code import Code
@@ -56,8 +56,25 @@ def test_only_what_other_runs_kept_counts(tmp_path: Path) -> None:
                         created_at=time.time() + number,
                     ),
                 )
-        with workspace.read() as tx:
-            asked = detail(OLD, 7)
-            assert because(asked, past(tx, "fit", "run-2").closest(asked)) == "parameter fold: 1 -> 7"
-            assert because(asked, past(tx, "fit", "run-3").closest(asked)) == "parameter fold: 2 -> 7"
-            assert because(asked, past(tx, "other", "run-3").closest(asked)) == "first run"
+        asked = detail(OLD, 7)
+        assert because(asked, past(workspace, "fit", "run-2").closest(asked)) == "parameter fold: 1 -> 7"
+        assert because(asked, past(workspace, "fit", "run-3").closest(asked)) == "parameter fold: 2 -> 7"
+        assert because(asked, past(workspace, "other", "run-3").closest(asked)) == "first run"
+
+
+def test_a_long_past_is_read_as_far_as_calls_are_made() -> None:
+    """However many results there are, one call looks at a few; as many calls as there are parts find each its own."""
+    taken: list[int] = []
+
+    def long() -> Iterator[Mapping[str, object]]:
+        for fold in range(500):
+            taken.append(fold)
+            yield detail(OLD, fold)
+
+    before = Past(long())
+    reasons = [because(now, before.closest(now)) for now in (detail(NEW, fold) for fold in range(500))]
+    assert set(reasons) == {"m.scale changed"}
+    again = Past(long())
+    taken.clear()
+    again.closest(detail(NEW, 9_999))
+    assert 0 < len(taken) < 100

@@ -34,7 +34,8 @@ class Store(RuleBasedStateMachine):
         self.going_on: dict[str, list[Artifact]] = {}
         self.finished: dict[str, list[Artifact]] = {}
         self.records: dict[str, Record] = {}
-        self.pinned: set[str] = set()
+        # In the order in which it happened: ids of runs are random, and a history must be one that can be played again.
+        self.pinned: dict[str, None] = {}
 
     def teardown(self) -> None:
         self.workspace.close()
@@ -68,7 +69,7 @@ class Store(RuleBasedStateMachine):
     @precondition(lambda self: self.going_on)
     @rule(data=st.data())
     def a_run_ends(self, data: st.DataObject) -> None:
-        id = data.draw(st.sampled_from(sorted(self.going_on)))
+        id = data.draw(st.sampled_from([*self.going_on]))
         finish(self.workspace, id)
         self.finished[id] = self.going_on.pop(id)
 
@@ -79,7 +80,7 @@ class Store(RuleBasedStateMachine):
     @precondition(lambda self: self.finished or self.records)
     @rule(data=st.data())
     def somebody_pins(self, data: st.DataObject) -> None:
-        id = data.draw(st.sampled_from(sorted({*self.finished, *self.records})))
+        id = data.draw(st.sampled_from([*self.finished, *self.records]))
         there = self.reached()
         try:
             with self.workspace.write() as tx:
@@ -88,15 +89,15 @@ class Store(RuleBasedStateMachine):
             # Refused only where something of it is gone already.
             assert any(kept not in there for one in self.closed([id]) for kept in self.records[one].keeps().values())
         else:
-            self.pinned.add(id)
+            self.pinned[id] = None
 
     @precondition(lambda self: self.pinned)
     @rule(data=st.data())
     def a_pin_is_taken_off(self, data: st.DataObject) -> None:
-        id = data.draw(st.sampled_from(sorted(self.pinned)))
+        id = data.draw(st.sampled_from([*self.pinned]))
         with self.workspace.write() as tx:
             pins.remove(tx, id, by="me")
-        self.pinned.discard(id)
+        del self.pinned[id]
 
     @rule(keep=st.one_of(st.none(), st.integers(0, 2)))
     def collect(self, keep: int | None) -> None:

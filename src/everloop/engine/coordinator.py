@@ -50,6 +50,7 @@ _NO_KEY = Key("", "", {})
 # Rows of hits are written together: a killed run may lack the last of them, which nothing depends on.
 _ROWS_TOGETHER = 100
 _CANCEL_EVERY_S = 1.0
+_HELD_POLL_S = 0.02
 _LONGEST_POLL_S = 0.05
 
 
@@ -127,7 +128,7 @@ class Execution:
                 while not call.ended:
                     self._check_going_on()
                     self._flush()
-                    self.changed.wait()
+                    self._wait()
         if call.artifact is None:
             call.seen = True
             cause = call.error
@@ -156,8 +157,17 @@ class Execution:
         with self.changed:
             while self._open:
                 self._check_going_on()
-                self.changed.wait()
+                self._wait()
             self._flush()
+
+    def _wait(self) -> None:
+        """Until something may have changed."""
+        if self._dispatcher is not None and self._dispatcher.is_running:
+            self.changed.wait()
+        else:
+            # Nothing of ours runs; what is not done yet, another process does, and nobody else looks for its end.
+            self.changed.wait(_HELD_POLL_S)
+            self.look()
 
     def first_failure(self) -> BaseException | None:
         """The error of the first step that failed and that nobody was told of, with a note of the others."""
@@ -279,7 +289,7 @@ class Execution:
         with self.workspace.write() as tx:
             artifact = self._artifact(tx, call.key)
             if artifact is None:
-                self._change(call, because=because(call.key.detail, self._past(tx, call.step.name).closest(call.key.detail)))
+                self._change(call, because=because(call.key.detail, self._past(call.step.name).closest(call.key.detail)))
                 if self._is_inline(call):
                     self._put_begun(tx, call)
         if artifact is not None:
@@ -287,9 +297,9 @@ class Execution:
         elif not self._is_inline(call):
             self._dispatch(call)
 
-    def _past(self, tx: Transaction, step: str) -> Past:
+    def _past(self, step: str) -> Past:
         if step not in self._pasts:
-            self._pasts[step] = past(tx, step, self.run.id)
+            self._pasts[step] = past(self.workspace, step, self.run.id)
         return self._pasts[step]
 
     def _look_at_held(self) -> None:
@@ -322,7 +332,7 @@ class Execution:
             with self.changed:
                 while not call.ended:
                     self._check_going_on()
-                    self.changed.wait()
+                    self._wait()
 
     def _effect(self, call: Call) -> None:
         """In the order of the calls, when its inputs are there; what it raises comes out of the call."""

@@ -52,6 +52,10 @@ class Dispatcher:
         self._cancelling = self._closing = False
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_running(self) -> bool:
+        return self._thread is not None
+
     def put(self, call: Call, *, delay_s: float = 0.0) -> None:
         """Run this call when there is room, not before `delay_s` are over. Under the coordinator's lock."""
         if delay_s:

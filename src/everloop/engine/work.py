@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from everloop.core.errors import BadInput, Conflict, Lost
-from everloop.engine import artifacts, logs, scope
+from everloop.engine import artifacts, logs, main_module, scope
 from everloop.engine.artifacts import MEMORY, Artifact
 from everloop.engine.code import code_digest
 from everloop.engine.handle import Handle, handles
@@ -47,6 +47,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True):
     database_url: str
     blobs: str
     folder: str
+    main: tuple[str | None, str]
     path: list[str]
     env: dict[str, str | None]
     name: str
@@ -125,6 +126,7 @@ class Sender:
                 database_url=workspace.database_url,
                 blobs=workspace.blobs.location,
                 folder=str(Path.cwd()),
+                main=main_module.describe(),
                 path=[os.path.abspath(entry) for entry in sys.path],
                 env={name: os.environ.get(name) for name in step.settings.env},
                 name=step.name,
@@ -222,6 +224,7 @@ def _settle_in(asked: Task) -> None:
     if not faulthandler.is_enabled():
         # A body that crashes Python leaves its traceback in the step's log.
         faulthandler.enable(2)
+    main_module.stand_in(main_module.Main(*asked.main))
     if str(Path.cwd()) != asked.folder:
         os.chdir(asked.folder)
     if sys.path != asked.path:

@@ -22,10 +22,10 @@ __all__ = ["ANYWHERE", "APART", "CHECKS", "PORT", "Check", "Under"]
 PORT: Mapping[str, Check] = {check.__name__: check for check in port.CHECKS}
 """Tickets and bytes: `core.work.Executor` alone."""
 
-ANYWHERE: Mapping[str, Check] = {check.__name__: check for check in (*graphs.CHECKS, *failures.CHECKS, *scripts.ANYWHERE)}
+ANYWHERE: Mapping[str, Check] = {check.__name__: check for check in (*graphs.CHECKS, *failures.CHECKS, *scripts.ANYWHERE, *graphs.HEAVY)}
 """Pipelines, with what they give and what is written of them; `inline` passes them too."""
 
 APART: Mapping[str, Check] = {check.__name__: check for check in (*apart.CHECKS, *scripts.APART)}
 """Pipelines whose bodies run in other processes, several at once."""
 
-CHECKS: Mapping[str, Check] = {**PORT, **ANYWHERE, **APART}
+CHECKS: Mapping[str, Check] = {**PORT, **APART, **ANYWHERE}

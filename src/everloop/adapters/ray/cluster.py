@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Generator
@@ -21,6 +22,7 @@ from everloop.core.errors import Broken, Missing
 _SAID_BY_US = r"A worker died or was killed|Raylet is terminated|has been marked dead|Task was killed|Workers \(tasks / actors\) killed"
 # A name of a unix socket has at most 107 characters, and Ray appends some 70 to its folder.
 _LONGEST_FOLDER = 36
+_KNOCK_S = 10.0
 
 _lock = threading.Lock()
 _users = 0
@@ -37,13 +39,19 @@ def join(workers: int | None) -> tuple[ModuleType, bool]:
         ray = _library()
         if not ray.is_initialized():
             _users = 0
-            _ours = None if os.environ.get("RAY_ADDRESS") else _folder()
+            _drop_folder()
+            address = _address()
+            _ours = None if address else _folder()
             try:
+                _knock(address)
                 _connect(ray, workers)
             except Exception as error:
                 _drop_folder()
+                place = (
+                    f"The Ray cluster at RAY_ADDRESS={address} cannot be reached" if address else "A local Ray cluster cannot be started"
+                )
                 raise Broken(
-                    f"{_place()}: {error}. Start the cluster ('ray start --head'), correct or unset RAY_ADDRESS, or use executor='processes'."
+                    f"{place}: {error}. Start the cluster ('ray start --head'), correct or unset RAY_ADDRESS, or use executor='processes'."
                 ) from error
         elif not _users:
             # Somebody else connected this process, and will disconnect it.
@@ -126,6 +134,14 @@ def _drop_folder() -> None:
         _ours = None
 
 
-def _place() -> str:
-    address = os.environ.get("RAY_ADDRESS")
-    return f"The Ray cluster at RAY_ADDRESS={address} cannot be reached" if address else "A local Ray cluster cannot be started"
+def _address() -> str:
+    """Empty for a local cluster of our own."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    return "" if address == "local" else address
+
+
+def _knock(address: str) -> None:
+    """Where nobody answers, Ray would end this whole process."""
+    host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()

@@ -37,8 +37,8 @@ class RayExecutor:
         self._refs: dict[int, Any] = {}
         self._capacity: tuple[float, Resources] | None = None
         self._inbox = Inbox("127.0.0.1" if local else str(self._ray.util.get_node_ip_address()), self._told)
-        self._task = self._ray.remote(_perform)
-        self._work = self._ray.put(work)
+        self._task: Any = self._ray.remote(_perform)
+        self._work: Any = self._ray.put(work)
         self._open = True
 
     @property

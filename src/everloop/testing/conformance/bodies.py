@@ -287,6 +287,14 @@ def meet(folder: str, name: str, others: list[str]) -> str:
     return name
 
 
+@step
+def held(folder: str, value: int) -> int:
+    """The value, once the gate is open."""
+    note(folder, f"held {value} {os.getpid()}")
+    wait_for(str(Path(folder) / "gate"))
+    return value
+
+
 @step(cpus=2)
 def wide(folder: str, value: int) -> int:
     return _spell(folder, f"wide {value}", value)

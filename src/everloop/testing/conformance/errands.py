@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import json
 import os
 import signal
@@ -53,6 +54,7 @@ def die(how: str) -> None:
     if how == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "segfault":
+        faulthandler.disable()
         ctypes.string_at(0)
     time.sleep(600)
 

@@ -246,8 +246,6 @@ CHECKS = (
     fan_out_by_map,
     an_equal_output_runs_nothing_below,
     the_same_call_twice_at_once_runs_once,
-    results_of_all_kinds_pass_between_steps,
-    large_parameters_pass,
     handles_pass_at_any_depth,
     a_value_decides_the_way,
     effects_happen_here_in_order_and_always,
@@ -256,3 +254,6 @@ CHECKS = (
     variables_and_folder_are_the_coordinators,
     many_small_steps,
 )
+
+# With heavy libraries, which each run's workers import too from then on: better last.
+HEAVY = (results_of_all_kinds_pass_between_steps, large_parameters_pass)

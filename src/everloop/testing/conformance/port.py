@@ -24,7 +24,9 @@ def answers_come_back(under: Under) -> None:
             executor.submit(ticket, task("echo", value=ticket), Resources(cpus=0.5))
         equal("answers", _answers(_ended(under, executor, (7, 3, 11))), {7: b"7", 3: b"3", 11: b"11"})
         executor.submit(12, task("pid"), Resources())
-        holds(_answers(_ended(under, executor, [12]))[12] != str(os.getpid()).encode(), "the work was done in the process that asked for it")
+        holds(
+            _answers(_ended(under, executor, [12]))[12] != str(os.getpid()).encode(), "the work was done in the process that asked for it"
+        )
 
 
 def work_goes_on_at_the_same_time(under: Under) -> None:
@@ -55,18 +57,17 @@ def each_ticket_ends_exactly_once(under: Under) -> None:
     """Many tickets, as many at once as there are workers; then silence."""
     with _opened(under) as executor:
         ends: list[Report] = []
-        waiting = list(range(_TICKETS))
-        busy = 0
+        waiting, busy = list(range(_TICKETS)), set[int]()
         deadline = time.monotonic() + under.patience_s
         while waiting or busy:
-            while waiting and busy < under.workers:
+            while waiting and len(busy) < under.workers:
                 ticket = waiting.pop()
                 executor.submit(ticket, task("echo", value=ticket), Resources())
-                busy += 1
+                busy.add(ticket)
             found = executor.reports(1.0)
             ends += found
-            busy -= len(found)
-            holds(time.monotonic() < deadline, f"{busy} tickets have no answer after {under.patience_s:g} s")
+            busy -= {report.ticket for report in found}
+            holds(time.monotonic() < deadline or not busy, f"tickets {sorted(busy)} have no end after {under.patience_s:g} s")
         ends += executor.reports(SILENCE_S)
         equal("tickets that ended", sorted(report.ticket for report in ends), list(range(_TICKETS)))
         equal("answers", _answers(ends), {ticket: str(ticket).encode() for ticket in range(_TICKETS)})
@@ -182,7 +183,10 @@ def _ended(under: Under, executor: Executor, tickets: Iterable[int]) -> list[Rep
         found = executor.reports(0.5)
         reports += found
         waiting -= {report.ticket for report in found if report.kind != "told"}
-        holds(time.monotonic() < deadline or not waiting, f"tickets {sorted(waiting)} have no end after {under.patience_s:g} s; reports: {reports}")
+        holds(
+            time.monotonic() < deadline or not waiting,
+            f"tickets {sorted(waiting)} have no end after {under.patience_s:g} s; reports: {reports}",
+        )
     return reports
 
 
