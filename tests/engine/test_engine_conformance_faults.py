@@ -52,7 +52,7 @@ def swept() -> Iterator[None]:
     ("faulty", "check", "said"),
     [
         (SaysTwice, "each_ticket_ends_exactly_once", "tickets that ended"),
-        (LosesATicket, "each_ticket_ends_exactly_once", r"tickets \[30, \d+\] have no end|tickets \[30\] have no end"),
+        (LosesATicket, "each_ticket_ends_exactly_once", r"tickets \[30\] have no end"),
         (MixesUp, "answers_come_back", "answers"),
         (OneAtATime, "work_goes_on_at_the_same_time", "have no end"),
         (TellsAfterwards, "what_is_told_comes_in_order_and_before_the_answer", "the last report"),
@@ -68,5 +68,7 @@ def swept() -> Iterator[None]:
 )
 @pytest.mark.usefixtures("swept")
 def test_a_faulty_executor_is_caught(faulty: type[Plain], check: str, said: str, tmp_path: Path) -> None:
+    # What waits for an end that never comes takes all of its patience; the many tickets need some on a busy machine.
+    patience_s = 15.0 if check == "each_ticket_ends_exactly_once" else 2.0
     with pytest.raises(AssertionError, match=said):
-        executors.PORT[check](Under("plain", tmp_path, factory=faulty, patience_s=2.0))
+        executors.PORT[check](Under("plain", tmp_path, factory=faulty, patience_s=patience_s))

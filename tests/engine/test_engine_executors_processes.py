@@ -616,8 +616,8 @@ def test_endings_are_parts_of_a_sentence() -> None:
 # At random.
 
 
-def fuzz(executor: Processes, folder: Path, seed: int, actions: int) -> None:
-    """Every ticket that was not stopped ends once; of a stopped one nothing is heard; answers are right."""
+def fuzz(executor: Processes, seed: int, actions: int) -> dict[str, int]:
+    """Every ticket that was not stopped ends once; of a stopped one nothing is heard; answers are right. How many ended in which way."""
     chance = random.Random(seed)
     before = offspring()
     running: dict[int, bytes] = {}
@@ -666,16 +666,17 @@ def fuzz(executor: Processes, folder: Path, seed: int, actions: int) -> None:
     assert ask(executor, actions, b"echo fine").body == b"fine"
     executor.close()
     assert offspring() <= before
-    assert min(fates.values()) > 0, "too short a run to tell anything"
+    return fates
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("seed", range(3))
-def test_anything_at_random(make: Make, tmp_path: Path, seed: int) -> None:
-    fuzz(make(), tmp_path, seed, 150)
+def test_anything_at_random(make: Make) -> None:
+    fates = [fuzz(make(), seed, 150) for seed in range(3)]
+    # On a slow machine one of them may see only deaths.
+    assert min(sum(fate[kind] for fate in fates) for kind in ("done", "lost")) > 0, "too short a run to tell anything"
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("seed", range(100, 130))
-def test_anything_at_random_for_long(make: Make, tmp_path: Path, seed: int) -> None:
-    fuzz(make(), tmp_path, seed, 600)
+def test_anything_at_random_for_long(make: Make, seed: int) -> None:
+    assert min(fuzz(make(), seed, 600).values()) > 0, "too short a run to tell anything"

@@ -89,7 +89,8 @@ class Store(RuleBasedStateMachine):
             runs.finish(tx, id, status, error=error, result={"error": error})
             if id in model.runs:
                 ended_at = runs.get(tx, id).ended_at
-                assert ended_at is not None
+                # Waiting for a person is no end.
+                assert (ended_at is None) is (status == "waiting")
                 model.runs[id] = msgspec.structs.replace(
                     model.runs[id], status=status, error=error, result={"error": error}, ended_at=ended_at
                 )
