@@ -78,15 +78,15 @@ def _measure(tool: Tool, root: Path, kept: Path | None, sample: dict[str, list[f
         for name in ("wall_s", "cpu_s"):
             short, long = getattr(one.cost, name), getattr(many.cost, name)
             sample[f"one_{name}"].append(short)
-            sample[f"step_{name}"].append((long - short) / STEPS)
+            sample[f"step_{name}"].append((long - short) / tool.more)
             if name in many.facts:
-                sample[f"inside_{name}"].append(many.facts[name] / STEPS)
+                sample[f"inside_{name}"].append(many.facts[name] / tool.more)
     if kept:
         sample["cached_cpu_s"].append(tools.steps(tool, STEPS, kept, keep=True, executed=0).cost.cpu_s)
 
 
 def _run(tool: Tool, root: Path, *, short: bool) -> Ran:
-    return tools.steps(tool, tool.least if short else tool.least + STEPS, tools.fresh(root), keep=tool.keeps)
+    return tools.steps(tool, tool.least if short else tool.least + tool.more, tools.fresh(root), keep=tool.keeps)
 
 
 def _row(sample: dict[str, list[float]]) -> Row:

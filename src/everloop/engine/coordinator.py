@@ -6,49 +6,35 @@ never names what is not there, and running again continues behind the last step 
 
 from __future__ import annotations
 
-import copy
 import itertools
-import os
-import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from everloop.core.errors import BadInput, Lost, Stopped
+from everloop.core.errors import BadInput, Stopped
 from everloop.core.runs import Run, RunStatus, Step
-from everloop.engine import artifacts, logs, retry, scope, work
+from everloop.engine import artifacts, inline, inputs, logs, refusals, work
 from everloop.engine.artifacts import MEMORY, Artifact
+from everloop.engine.book import Book, Made, change
 from everloop.engine.call import Call
 from everloop.engine.code import code_digest
-from everloop.engine.dispatch import Dispatcher
 from everloop.engine.events import Event, Observer
-from everloop.engine.handle import Handle, handles, resolve
-from everloop.engine.keys import Key, because, key
-from everloop.engine.memory import Memory
-from everloop.engine.past import Past, past
-from everloop.engine.surroundings import NOTHING, Surroundings, surroundings
-from everloop.engine.watch import Watched, changed, watch
-from everloop.store import records, runs
+from everloop.engine.handle import Handle, handles
+from everloop.engine.keys import Key
+from everloop.engine.remote import Remote
+from everloop.store import runs
 from everloop.store.leases import Leases
-from everloop.store.runs import Cached
-from everloop.store.slots import Slots
 from everloop.store.workspace import Workspace
 
 if TYPE_CHECKING:
-    from everloop.core.record import Record
-    from everloop.core.work import Executor, Resources
+    from everloop.core.work import Executor
     from everloop.engine.step import StepFunction
-    from everloop.store.database import Transaction
 
 _ERROR_CHARACTERS = 500
 _NO_KEY = Key("", "", {})
-# Rows of hits are written together: a killed run may lack the last of them, which nothing depends on.
-_ROWS_TOGETHER = 100
 _CANCEL_EVERY_S = 1.0
 _HELD_POLL_S = 0.02
 _LONGEST_POLL_S = 0.05
@@ -80,22 +66,18 @@ class Execution:
         self.result: dict[str, object] = {}
         self.changed = threading.Condition(threading.RLock())
         self.inline = executor is None
-        self._executor_name = "processes" if executor is None else executor_name
-        self._executor = executor
-        self._dispatcher: Dispatcher | None = None
-        self._sender = work.Sender(workspace, run.id)
+        # Also a run of bodies in this process needs others, for those with a deadline.
+        self._remote = Remote(self, "processes", _processes) if executor is None else Remote(self, executor_name, executor)
         self._leases = Leases(workspace)
-        self._memory = Memory()
+        self._book = Book(workspace, run)
         self._observers = observers
         # A run that was parked goes on behind the numbers that it had reached.
         self._numbers = itertools.count(1 + int(str(run.options.get("steps_before", 0))))
         self._known: dict[tuple[str, str], StepFunction[..., Any]] = {}
         self._by_key: dict[str, Call] = {}
         self._held: list[Call] = []
-        self._pasts: dict[str, Past] = {}
         self._failures: list[Call] = []
         self._open = 0
-        self._rows: list[Step] = []
         self._news: deque[Call] = deque()
         self._cancelled_by = ""
         self._broken: BaseException | None = None
@@ -109,16 +91,20 @@ class Execution:
         bound.apply_defaults()
         row = Step(run=self.run.id, seq=next(self._numbers), name=step.name, key="", status="running", started_at=time.time())
         call = Call(step, bound.arguments, row)
-        with self.changed:
-            self._open += 1
-            try:
-                self._enter(call)
-            except Exception as error:
-                self._fail(call, error)
-        if step.settings.effect:
-            self._effect(call)
-        elif self.inline:
-            self._at_once(call)
+        try:
+            with self.changed:
+                self._open += 1
+                try:
+                    self._enter(call)
+                except Exception as error:
+                    self.fail(call, error)
+            if step.settings.effect:
+                self._effect(call)
+            elif self.inline:
+                self._at_once(call)
+        except BaseException:
+            self._give_up(call)
+            raise
         return Handle(self, call)
 
     def artifact_of(self, call: Call) -> Artifact:
@@ -127,7 +113,7 @@ class Execution:
             with self.changed:
                 while not call.ended:
                     self._check_going_on()
-                    self._flush()
+                    self._book.write()
                     self._wait()
         if call.artifact is None:
             call.seen = True
@@ -137,17 +123,11 @@ class Execution:
         return call.artifact
 
     def value_of(self, call: Call, artifact: Artifact) -> object:
-        if artifact.type == MEMORY:
-            return call.value
-        value = self._memory.get(artifact)
-        return self._load(artifact) if value is None else value
+        return self._book.value(call, artifact)
 
     def fresh_value_of(self, call: Call, artifact: Artifact, known: object | None) -> object:
         """`known` is the value, if somebody has it."""
-        if artifact.type == MEMORY:
-            return call.value
-        value = self._memory.get(artifact)
-        return artifacts.duplicate(artifact, known if value is None else value, lambda: self._load(artifact))
+        return self._book.fresh(call, artifact, known)
 
     def members_of(self, artifact: Artifact) -> dict[str, Artifact] | list[Artifact] | None:
         return artifacts.members(self.workspace.blobs, artifact)
@@ -158,11 +138,11 @@ class Execution:
             while self._open:
                 self._check_going_on()
                 self._wait()
-            self._flush()
+            self._book.write()
 
     def _wait(self) -> None:
         """Until something may have changed."""
-        if self._dispatcher is not None and self._dispatcher.is_running:
+        if self._remote.is_running:
             self.changed.wait()
         else:
             # Nothing of ours runs; what is not done yet, another process does, and nobody else looks for its end.
@@ -195,12 +175,11 @@ class Execution:
             by = runs.cancel_asked(tx, self.run.id) or by
         with self.changed:
             self._cancelled_by = self._cancelled_by or by
-            if self._dispatcher is not None:
-                self._dispatcher.cancel()
+            self._remote.cancel()
             for call in self._held:
-                self._end(call, "cancelled", Stopped(f"cancelled by {by}"))
+                self.end(call, "cancelled", Stopped(f"cancelled by {by}"))
             self._held.clear()
-        if self._dispatcher is not None:
+        if self._remote.is_running:
             with self.changed:
                 while any(call.state in ("queued", "running") for call in self._by_key.values()) and self._broken is None:
                     self.changed.wait(_LONGEST_POLL_S)
@@ -210,24 +189,24 @@ class Execution:
         return self._cancelled_by
 
     def close(self) -> None:
-        if self._dispatcher is not None:
-            self._dispatcher.close()
+        self._remote.close()
         with self.changed:
-            self._flush()
+            self._book.write()
         self._leases.close()
 
     # From the call to its key.
 
     def _enter(self, call: Call) -> None:
-        inputs: dict[int, Handle[Any]] = {}
+        given: dict[int, Handle[Any]] = {}
         for name, value in call.arguments.items():
             for where, handle in handles(value, name):
-                self._check_own(call.step, where, handle)
-                inputs[id(handle)] = handle
+                if handle.execution is not self:
+                    raise refusals.another_runs(call.step, where, handle)
+                given[id(handle)] = handle
         self._check_name(call.step)
         if call.step.settings.effect:
             return
-        for waited_for in (handle.call for handle in inputs.values()):
+        for waited_for in (handle.call for handle in given.values()):
             if waited_for.state in ("failed", "skipped", "cancelled"):
                 self._skip(call, waited_for)
                 return
@@ -235,43 +214,20 @@ class Execution:
                 waited_for.dependents.append(call)
                 call.missing += 1
         if call.missing:
-            call.early = watch(call.arguments)
+            inputs.hold_still(call)
         else:
             self._decide(call)
 
-    def _key(self, call: Call) -> Key:
-        step = call.step
-        inputs = {where: handle.output for name, value in call.arguments.items() for where, handle in handles(value, name)}
-        found = key(
-            step.name,
-            code_digest(step),
-            call.arguments,
-            inputs=inputs,
-            version=step.settings.version,
-            where=f" ({step.place})",
-            surroundings=self._surroundings(step),
-        )
-        if call.early is not None:
-            self._check_unchanged(call, call.early)
-        call.row = msgspec.structs.replace(call.row, key=found.digest, inputs=inputs)
-        return found
-
-    def _surroundings(self, step: StepFunction[..., Any]) -> Surroundings:
-        settings = step.settings
-        if not settings.depends_on and not settings.env:
-            return NOTHING
-        return surroundings(settings.depends_on, settings.env, self.workspace.project, step=step.name, where=f" ({step.place})")
-
     def _decide(self, call: Call) -> None:
         """All inputs are there: a hit, an equal call that is under way, another process's, or ours to run."""
-        call.key = self._key(call)
+        call.key = inputs.key_of(call, self.workspace.project)
         twin = self._by_key.get(call.key.digest)
         if twin is not None and not twin.ended:
             twin.twins.append(call)
             call.state = "twin"
             return
         with self.workspace.read() as tx:
-            artifact = self._artifact(tx, call.key)
+            artifact = self._book.found(tx, call.key)
         if artifact is not None:
             self._hit(call, artifact)
             return
@@ -287,20 +243,15 @@ class Execution:
         assert call.key is not None
         call.state = "queued"
         with self.workspace.write() as tx:
-            artifact = self._artifact(tx, call.key)
+            artifact = self._book.found(tx, call.key)
             if artifact is None:
-                self._change(call, because=because(call.key.detail, self._past(call.step.name).closest(call.key.detail)))
+                change(call, because=self._book.why(call.step.name, call.key))
                 if self._is_inline(call):
-                    self._put_begun(tx, call)
+                    self._book.begin(tx, call)
         if artifact is not None:
             self._hit(call, artifact)
         elif not self._is_inline(call):
-            self._dispatch(call)
-
-    def _past(self, step: str) -> Past:
-        if step not in self._pasts:
-            self._pasts[step] = past(self.workspace, step, self.run.id)
-        return self._pasts[step]
+            self._remote.put(call)
 
     def _look_at_held(self) -> None:
         """Calls that another process had under way: is the result there, or the lease free?"""
@@ -348,16 +299,16 @@ class Execution:
                     raise
         with self.changed:
             try:
-                call.key = self._key(call)
+                call.key = inputs.key_of(call, self.workspace.project)
             except BadInput:
                 call.key = _NO_KEY._replace(code=code_digest(call.step).digest)
-            self._change(call, because="an effect always runs")
+            change(call, because="an effect always runs")
             call.state = "queued"
             if not self._is_inline(call):
-                self._dispatch(call)
+                self._remote.put(call)
             else:
                 with self.workspace.write() as tx:
-                    self._put_begun(tx, call)
+                    self._book.begin(tx, call)
         self._at_once(call)
         if call.artifact is None:
             raise self._told_error(call)
@@ -369,155 +320,47 @@ class Execution:
 
     def _run_here(self, call: Call) -> None:
         call.state = "running"
-        call.attempt = 1
-        self._tell(Event("started", call.row))
-        log = logs.path_of(self.workspace.home, self.run.id, call.row.seq, call.step.name)
-        token = scope.progress.set(lambda done, of: self._tell(Event("progress", call.row, done, of)))
+        self.tell(Event("started", call.row))
         try:
-            while True:
-                try:
-                    values = self._values(call)
-                    with logs.captured(log):
-                        value = work.run_body(call.step, values)
-                    break
-                except Exception as error:
-                    if not retry.again(call.step.settings, attempt=call.attempt, error=error):
-                        raise
-                    time.sleep(retry.delay_s(call.step.settings, attempt=call.attempt, chance=random.random()))  # noqa: S311
-                    call.attempt += 1
+            value = inline.run_body(call, log=self.log_of(call), progress=lambda done, of: self.tell(Event("progress", call.row, done, of)))
             artifact, kept = work.save(self.workspace, call.step, value)
-            self._check_kept_inputs(call)
+            inputs.check_kept(call, files_only=False)
         except Exception as error:
             with self.changed:
-                self._fail(call, error)
+                self.fail(call, error)
             return
         except Parked:
             # Its row says that it is running, and so it is: somebody is asked.
-            with self.changed:
-                call.state = "cancelled"
-                self._open -= 1
             raise
         except BaseException as error:
             with self.changed:
-                self._end(call, "cancelled", error)
+                self.end(call, "cancelled", error)
             raise
-        finally:
-            scope.progress.reset(token)
         with self.changed:
-            self._keep([(call, artifact, kept)])
+            self.keep([Made(call, artifact, kept)])
         if artifact.type == MEMORY:
             call.value = value
         else:
-            self._memory.put(artifact, value)
+            self._book.remember(artifact, value)
 
-    def _values(self, call: Call) -> dict[str, Any]:
-        """Arguments of its own for a body, as it would have in a worker: what it changes in place, nobody else sees."""
-        values = {name: resolve(value, Handle[Any].fresh) for name, value in call.arguments.items()}
-        for name in call.key.watched.forms if call.key is not None else ():
-            # Where there is no copy, the original is compared after the body.
-            with suppress(Exception):
-                values[name] = copy.deepcopy(values[name])
-        return values
+    def _give_up(self, call: Call) -> None:
+        """The call cannot be ended as it should, because the pipeline's thread is on its way out; nobody shall wait for it."""
+        with self.changed:
+            if not call.ended and not self._remote.has(call):
+                call.state = "cancelled"
+                self._open -= 1
 
-    # What the dispatcher tells; always under the lock.
+    # What is told by others; always under the lock.
 
-    def _dispatch(self, call: Call) -> None:
-        if self._dispatcher is None:
-            executor = self._open_executor()
-            # A cluster shares itself out; this machine is shared by those who run on it.
-            local = self._executor_name == "processes"
-            self._dispatcher = Dispatcher(
-                executor, self, Slots(self.workspace, self.run.id, _of_machine(executor.capacity)) if local else None
-            )
-        if not self._dispatcher.fits(call.step.settings.resources):
-            error = BadInput(
-                f"Step {call.step.name!r} ({call.step.place}) asks for {_amount(call.step.settings.resources)}, and there is only "
-                f"{_amount(self._dispatcher.executor.capacity)}. Ask for less, or run on a larger machine."
-            )
-            self._fail(call, error)
-        else:
-            self._dispatcher.put(call)
-
-    def _open_executor(self) -> Executor:
-        if self._executor is not None:
-            return self._executor()
-        from everloop.engine.executors.processes import Processes
-
-        return Processes(work.perform, workers=None, folder=self.workspace.home)
-
-    def begin(self, calls: list[Call]) -> list[tuple[Call, bytes | None]]:
-        """Write that these run; the task of each, None for one that cannot be sent."""
-        begun: list[tuple[Call, bytes | None]] = []
+    def begun(self, calls: list[Call]) -> None:
+        """The bodies of these run now, elsewhere."""
+        if not calls:
+            return
+        with self.workspace.write() as tx:
+            for call in calls:
+                self._book.begin(tx, call)
         for call in calls:
-            try:
-                assert call.key is not None
-                self._check_unchanged(call, call.key.watched)
-                begun.append((call, self._sender.task(call)))
-            except Exception as error:
-                self._fail(call, error)
-                begun.append((call, None))
-        sent = [call for call, task in begun if task is not None]
-        if sent:
-            with self.workspace.write() as tx:
-                for call in sent:
-                    call.attempt += 1
-                    self._change(call, executor=self._executor_name)
-                    call.state = "running"
-                    self._put_begun(tx, call)
-            for call in sent:
-                self._tell(Event("started", call.row))
-        return begun
-
-    def answered(self, answers: Iterable[tuple[Call, bytes]]) -> None:
-        """Workers have answered."""
-        made: list[tuple[Call, Artifact, tuple[Record, ...]]] = []
-        for call, answer in answers:
-            outcome = work.outcome(answer)
-            self._change(call, worker=outcome.worker)
-            if outcome.artifact is None:
-                self._attempt_failed(call, work.error_of(outcome))
-                continue
-            try:
-                # The worker had copies of the parameters; the files were the same.
-                self._check_kept_inputs(call, files_only=True)
-                kept = tuple(records.decode(body) for body in outcome.records)
-            except Exception as error:
-                self._fail(call, error)
-                continue
-            made.append((call, Artifact(*outcome.artifact), kept))
-        if made:
-            self._keep(made)
-
-    def lost(self, call: Call, reason: str) -> None:
-        """The process of a call is gone."""
-        self._attempt_failed(
-            call,
-            Lost(
-                f"Step {call.step.name!r} ({call.step.place}): its process {reason}. What it printed is in "
-                f"{logs.path_of(self.workspace.home, self.run.id, call.row.seq, call.step.name)}. Give it more memory or mend what crashed, "
-                "and run again: finished steps are kept."
-            ),
-        )
-
-    def late(self, call: Call) -> None:
-        """The deadline of a call is over, and its process was ended."""
-        limit = call.step.settings.timeout_s
-        self._attempt_failed(
-            call,
-            Stopped(
-                f"Step {call.step.name!r} ({call.step.place}) did not end within its timeout_s={limit:g} and was stopped. "
-                "Allow it more, or make it do less."
-            ),
-        )
-
-    def told(self, call: Call, body: bytes) -> None:
-        done, of = msgspec.msgpack.decode(body)
-        self._tell(Event("progress", call.row, done, of))
-
-    def cancelled(self, calls: Iterable[Call]) -> None:
-        for call in calls:
-            self._end(call, "cancelled", Stopped(f"Step {call.step.name!r} was cancelled by {self._cancelled_by}."))
-        self.changed.notify_all()
+            self.tell(Event("started", call.row))
 
     @property
     def waits_for_others(self) -> bool:
@@ -534,72 +377,39 @@ class Execution:
         self._broken = error
         self.changed.notify_all()
 
-    def _attempt_failed(self, call: Call, error: BaseException) -> None:
-        if self._cancelled_by:
-            self._end(call, "cancelled", error)
-        elif retry.again(call.step.settings, attempt=call.attempt, error=error):
-            assert self._dispatcher is not None
-            call.state = "queued"
-            delay_s = retry.delay_s(call.step.settings, attempt=call.attempt, chance=random.random())  # noqa: S311
-            self._dispatcher.put(call, delay_s=delay_s)
-        else:
-            self._fail(call, error)
-
     # Ends, and what follows from them; always under the lock.
 
-    def _keep(self, made: Iterable[tuple[Call, Artifact, tuple[Record, ...]]]) -> None:
+    def keep(self, made: list[Made]) -> None:
         """Results whose blobs are written become rows, together."""
-        made = list(made)
-        now = time.time()
-        with self.workspace.write() as tx:
-            self._flush_in(tx)
-            for call, artifact, kept in made:
-                assert call.key is not None
-                if kept:
-                    records.keep(tx, *kept)
-                if not call.step.settings.effect:
-                    runs.put_cached(tx, self._cached(call, artifact, now))
-                self._change(
-                    call,
-                    status="done",
-                    output=artifact.output,
-                    type=artifact.type,
-                    blob=artifact.blob,
-                    ended_at=now,
-                    attempts=call.attempt,
-                )
-                runs.put_step(tx, call.row)
-        for call, artifact, _ in made:
-            call.artifact = artifact
-            self._ended(call, "done")
+        self._book.keep(made)
+        for one in made:
+            self._ended(one.call, "done")
 
     def _hit(self, call: Call, artifact: Artifact) -> None:
-        self._change(
-            call, status="hit", output=artifact.output, type=artifact.type, blob=artifact.blob, because="hit", ended_at=time.time()
-        )
-        call.artifact = artifact
-        self._put_later(call.row)
+        self._book.hit(call, artifact)
+        if self._observers:
+            self._book.write()
         self._ended(call, "done")
 
-    def _fail(self, call: Call, error: BaseException) -> None:
-        self._end(call, "failed", error)
+    def fail(self, call: Call, error: BaseException) -> None:
+        self.end(call, "failed", error)
 
     def _skip(self, call: Call, cause: Call) -> None:
         call.seen = True
-        self._change(call, error=f"step {cause.step.name!r} (number {cause.row.seq}) did not give its result")
-        self._end(call, "skipped", cause.error)
+        change(call, error=f"step {cause.step.name!r} (number {cause.row.seq}) did not give its result")
+        self.end(call, "skipped", cause.error)
 
-    def _end(self, call: Call, state: Any, error: BaseException | None) -> None:
+    def end(self, call: Call, state: Any, error: BaseException | None) -> None:
         """An end without a result: failed, skipped or cancelled."""
+        if call.ended:
+            return
         call.error = error
         if state != "skipped" and error is not None:
             error.add_note(f"(in step {call.step.name!r}, number {call.row.seq} of {self.run.id})")
             self._failures.append(call)
-            self._change(call, error=_text(error))
-        self._change(call, status=state, ended_at=time.time(), attempts=call.attempt)
-        with self.workspace.write() as tx:
-            self._flush_in(tx)
-            runs.put_step(tx, call.row)
+            change(call, error=_text(error))
+        change(call, status=state, ended_at=time.time(), attempts=call.attempt)
+        self._book.end(call)
         self._ended(call, state)
 
     def _ended(self, call: Call, state: Any) -> None:
@@ -611,7 +421,7 @@ class Execution:
                 self._leases.give(call.key.digest)
             if self._by_key.get(call.key.digest) is call:
                 del self._by_key[call.key.digest]
-        self._tell(Event("finished", call.row))
+        self.tell(Event("finished", call.row))
         # Nobody needs the values from here on; only the handle lives as long as the user wants.
         call.arguments = {}
         self.changed.notify_all()
@@ -644,66 +454,18 @@ class Execution:
             try:
                 self._decide(call)
             except Exception as error:
-                self._fail(call, error)
+                self.fail(call, error)
 
-    # Rows.
+    # What others want to know, and checks.
 
-    def _change(self, call: Call, **changes: Any) -> None:
-        call.row = msgspec.structs.replace(call.row, **changes)
+    def log_of(self, call: Call) -> Path:
+        return logs.path_of(self.workspace.home, self.run.id, call.row.seq, call.step.name)
 
-    def _put_begun(self, tx: Transaction, call: Call) -> None:
-        self._flush_in(tx)
-        self._change(call, status="running", started_at=time.time(), attempts=max(1, call.attempt))
-        runs.put_step(tx, call.row)
-
-    def _put_later(self, row: Step) -> None:
-        self._rows.append(row)
-        if self._observers or len(self._rows) >= _ROWS_TOGETHER:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            with self.workspace.write() as tx:
-                self._flush_in(tx)
-
-    def _flush_in(self, tx: Transaction) -> None:
-        if self._rows:
-            runs.put_steps(tx, self._rows)
-            self._rows = []
-
-    def _artifact(self, tx: Transaction, wanted: Key) -> Artifact | None:
-        """What the cache holds under a key, if all of it is still there."""
-        entry = runs.cached(tx, wanted.digest)
-        if entry is None:
-            return None
-        artifact = Artifact(entry.type, entry.output, entry.blob)
-        return artifact if artifacts.present(tx, self.workspace.blobs, artifact) else None
-
-    def _cached(self, call: Call, artifact: Artifact, now: float) -> Cached:
-        assert call.key is not None
-        return Cached(
-            key=call.key.digest,
-            step=call.step.name,
-            type=artifact.type,
-            output=artifact.output,
-            blob=artifact.blob,
-            code=call.key.code,
-            detail=call.key.detail,
-            run=self.run.id,
-            created_at=now,
-        )
-
-    def _load(self, artifact: Artifact) -> object:
-        with self.workspace.read() as tx:
-            return artifacts.load(tx, self.workspace.blobs, artifact)
-
-    def _tell(self, event: Event) -> None:
+    def tell(self, event: Event) -> None:
         if self._observers:
             with self.changed:
                 for observer in self._observers:
                     observer(event)
-
-    # Checks.
 
     def _check_going_on(self) -> None:
         if self._broken is not None:
@@ -721,53 +483,21 @@ class Execution:
             by = runs.cancel_asked(tx, self.run.id)
         if by:
             self._cancelled_by = by
-            if self._dispatcher is not None:
-                self._dispatcher.cancel()
+            self._remote.cancel()
             self.changed.notify_all()
 
     def _check_name(self, step: StepFunction[..., Any]) -> None:
         """One name, one step: else the reasons for a miss, and whoever reads the run, would mix two."""
         known = self._known.setdefault((step.function.__module__, step.name), step)
         if known is not step and code_digest(known).digest != code_digest(step).digest:
-            raise BadInput(
-                f"Two steps of this run are called {step.name!r}: {known.place} and {step.place}. Rename one, or give it a name: @step(name=...)."
-            )
-
-    def _check_unchanged(self, call: Call, watched: Watched) -> None:
-        found = changed(watched, call.arguments)
-        if found:
-            raise BadInput(
-                f"Step {call.step.name!r} ({call.step.place}): {found[0]} was changed after the call and before the step could run, so nobody "
-                "can say which of the two it should see. Pass a copy, or change it after the run."
-            )
-
-    def _check_kept_inputs(self, call: Call, *, files_only: bool = False) -> None:
-        """A result is that of its inputs only if they are still what they were."""
-        if call.key is None or call.step.settings.effect:
-            return
-        watched = call.key.watched._replace(forms={}) if files_only else call.key.watched
-        found = changed(watched, call.arguments)
-        if found:
-            raise BadInput(
-                f"Step {call.step.name!r} ({call.step.place}): {found[0]} was changed while the step ran, by itself or by somebody else, so its "
-                "result is not kept: it would depend on when and how often the step ran. Copy what you change, or write to another file."
-            )
-
-    def _check_own(self, step: StepFunction[..., Any], where: str, handle: Handle[Any]) -> None:
-        if handle.execution is not self:
-            raise BadInput(
-                f"Step {step.name!r}: {where} is a handle of step {handle.step.name!r} from another run ({handle.step.run}). "
-                "Pass its value, .result(), or call that step in this run: its result is found again."
-            )
+            raise refusals.two_of_one_name(known, step)
 
 
 def _text(error: BaseException | None) -> str:
     return f"{type(error).__name__}: {error}"[:_ERROR_CHARACTERS] if error is not None else ""
 
 
-def _of_machine(capacity: Resources) -> Resources:
-    return capacity._replace(cpus=max(capacity.cpus, float(os.cpu_count() or 1)))
+def _processes() -> Executor:
+    from everloop.engine.executors.processes import Processes
 
-
-def _amount(needs: Resources) -> str:
-    return f"{needs.cpus:g} cpus, {needs.gpus:g} gpus and {needs.memory_mb:,.0f} MB"
+    return Processes(work.perform, workers=None, folder=Path())

@@ -1,6 +1,6 @@
 """Calls that are ours to run -> an executor, no more at once than fit; deadlines, second attempts, and what the executor reports.
 
-One thread, started with the first call. What a report means is the coordinator's to say: all of its methods are called under its lock.
+One thread, started with the first call. What a report means is not said here: `Remote` is told, under the coordinator's lock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from everloop.core.work import Executor, Report, Resources
 
 if TYPE_CHECKING:
     from everloop.engine.call import Call
-    from everloop.engine.coordinator import Execution
+    from everloop.engine.remote import Remote
     from everloop.store.slots import Slots
 
 # How long another process's lease, or a person's wish to cancel, may go unnoticed.
@@ -34,11 +34,10 @@ class _Running(NamedTuple):
 
 
 class Dispatcher:
-    """`begin`, `answered`, `lost`, `late`, `told`, `cancelled` and `look` of the coordinator say what to do; see there."""
-
-    def __init__(self, executor: Executor, execution: Execution, slots: Slots | None) -> None:
+    def __init__(self, executor: Executor, remote: Remote, lock: threading.Condition, slots: Slots | None) -> None:
         self.executor = executor
-        self._execution = execution
+        self._remote = remote
+        self._lock = lock
         self._slots = slots
         self._wanted: dict[int, Call] = {}
         self._returned: list[int] = []
@@ -55,6 +54,11 @@ class Dispatcher:
     @property
     def is_running(self) -> bool:
         return self._thread is not None
+
+    def has(self, call: Call) -> bool:
+        """Whether it will still be told of the call's end. Under the coordinator's lock."""
+        waiting = (*self._queue, *self._wanted.values(), *(later for _, _, later in self._later))
+        return any(known is call for known in (*waiting, *(running.call for running in self._running.values())))
 
     def put(self, call: Call, *, delay_s: float = 0.0) -> None:
         """Run this call when there is room, not before `delay_s` are over. Under the coordinator's lock."""
@@ -92,7 +96,7 @@ class Dispatcher:
         self._queue.clear()
         self._later.clear()
         self._free = self.executor.capacity
-        self._execution.cancelled(calls)
+        self._remote.cancelled(calls)
 
     def close(self) -> None:
         """Not under the coordinator's lock: the thread may be waiting for it."""
@@ -105,7 +109,7 @@ class Dispatcher:
             self._slots.close()
 
     def _tend(self) -> None:
-        lock = self._execution.changed
+        lock = self._lock
         try:
             while not self._closing:
                 with lock:
@@ -118,14 +122,14 @@ class Dispatcher:
                     self._look()
         except BaseException as error:
             with lock:
-                self._execution.broke(error)
+                self._remote.broke(error)
 
     def _start(self) -> float:
         """Submit what fits; seconds until there is something to look at."""
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
             self._queue.append(heapq.heappop(self._later)[2])
-        for call, task in self._execution.begin(self._granted(self._chosen())):
+        for call, task in self._remote.begin(self._granted(self._chosen())):
             if task is None:
                 self._give(call)
                 continue
@@ -136,7 +140,7 @@ class Dispatcher:
         moments = [running.deadline - now for running in self._running.values() if running.deadline is not None]
         if self._later:
             moments.append(self._later[0][0] - now)
-        others = self._execution.waits_for_others or (self._slots is not None and self._slots.waits)
+        others = self._remote.waits_for_others or (self._slots is not None and self._slots.waits)
         moments.append(_HELD_EVERY_S if others else _LOOK_EVERY_S)
         return max(0.0, min(moments))
 
@@ -173,7 +177,7 @@ class Dispatcher:
             if report.kind == "told":
                 running = self._running.get(report.ticket)
                 if running is not None:
-                    self._execution.told(running.call, report.body)
+                    self._remote.told(running.call, report.body)
                 continue
             running = self._running.pop(report.ticket, None)
             if running is None:
@@ -186,9 +190,9 @@ class Dispatcher:
                 running.call.attempt -= 1
                 self._queue.append(running.call)
             else:
-                self._execution.lost(running.call, report.reason)
+                self._remote.lost(running.call, report.reason)
         if ended:
-            self._execution.answered(ended)
+            self._remote.answered(ended)
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -197,8 +201,8 @@ class Dispatcher:
                 self.executor.stop(ticket)
                 del self._running[ticket]
                 self._give(running.call)
-                self._execution.late(running.call)
-        self._execution.look()
+                self._remote.late(running.call)
+        self._remote.look()
 
     def _give(self, call: Call) -> None:
         self._returned.append(call.row.seq)
