@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 from everloop.engine import refusals
 from everloop.engine.book import change
 from everloop.engine.call import Call
+from everloop.engine.canonical import SCALARS
 from everloop.engine.code import code_digest
 from everloop.engine.handle import handles
 from everloop.engine.keys import Key, key
+from everloop.engine.origin import distribution, origin
 from everloop.engine.surroundings import NOTHING, surroundings
 from everloop.engine.watch import Watched, changed, watch
+
+# What results of these formats are when they are loaded; other formats have the name of their library.
+_OBJECTS_OF = {"table": "polars", "series": "polars", "arrow": "pyarrow", "pandas-series": "pandas", "array": "numpy"}
+_PLAIN = frozenset({"builtins", "json", "record", "own", "file", "folder", "bundle", "pickle", "everloop"})
 
 
 def hold_still(call: Call) -> None:
@@ -29,11 +37,38 @@ def key_of(call: Call, project: Path) -> Key:
     if settings.depends_on or settings.env:
         around = surroundings(settings.depends_on, settings.env, project, step=step.name, where=where)
     code = code_digest(step)
-    found = key(step.name, code, call.arguments, inputs=inputs, version=settings.version, where=where, surroundings=around)
+    found = key(
+        step.name,
+        code,
+        call.arguments,
+        inputs=inputs,
+        version=settings.version,
+        where=where,
+        surroundings=around,
+        libraries=_libraries(call.arguments),
+    )
     if call.early is not None:
         check_unchanged(call, call.early)
     change(call, key=found.digest, inputs=inputs)
     return found
+
+
+def _libraries(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Distribution -> version of what the arguments are objects of: on equal content another version may compute otherwise."""
+    tops: set[str] = set()
+    for value in arguments.values():
+        if type(value) in SCALARS:
+            continue
+        tops |= {kind.__module__.partition(".")[0] for kind in {type(member) for member in _members(value)} - SCALARS}
+        tops |= {_OBJECTS_OF.get(type, type.partition(".")[0]) for type in {handle.artifact.type for _, handle in handles(value)}}
+    places = [origin(top) for top in sorted(tops - _PLAIN)]
+    return dict(distribution(place) for place in places if place.kind == "library")
+
+
+def _members(value: Any) -> Iterable[object]:
+    if type(value) is dict:
+        return cast("dict[object, object]", value).values()
+    return cast("list[object]", value) if type(value) in (list, tuple) else (value,)
 
 
 def check_unchanged(call: Call, watched: Watched) -> None:

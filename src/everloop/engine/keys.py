@@ -57,8 +57,10 @@ def key(
     version: str = "",
     where: str = "",
     surroundings: Surroundings = NOTHING,
+    libraries: Mapping[str, str] | None = None,
 ) -> Key:
-    """The key of one call. `params` are the bound arguments with handles still in them; `inputs` name what the handles hold."""
+    """The key of one call. `params` are the bound arguments with handles still in them; `inputs` name what the handles hold. `libraries`
+    are the versions of those whose objects the body is given, beside those that its code names."""
     walk = Walk()
     forms: dict[str, str] = {}
     for name, value in params.items():
@@ -71,11 +73,13 @@ def key(
         "python": PYTHON,
         "version": version,
         "code": _shown(folded(code, _MOST_PARTS)),
-        "libraries": code.libraries,
+        "libraries": {**code.libraries, **libraries} if libraries else code.libraries,
         "params": {name: [_text(params[name]), form[:_SHOWN_HEX]] for name, form in forms.items()},
         "inputs": dict(inputs or {}),
     }
     fields: list[object] = [SCHEMA, PYTHON, step, code.digest, forms, version]
+    if libraries:
+        fields.append(["libraries", dict(libraries)])
     if surroundings.parts:
         detail["surroundings"] = _shown(surroundings.parts)
         fields.append(surroundings.parts)

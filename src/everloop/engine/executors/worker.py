@@ -57,6 +57,9 @@ def serve(channel: socket.socket, work: tuple[str, str], environment: Mapping[st
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
         os._exit(1)
+    except (BrokenPipeError, ConnectionResetError):
+        # The coordinator is gone, and with it whoever the answer was for. The work's own errors do not come here.
+        code = 0
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else int(left.code is not None)
     except BaseException as error:
