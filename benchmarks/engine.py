@@ -4,7 +4,8 @@
 
 `make bench-peers` installs the peers; one that is not installed, or fails, is named with the reason. Each tool runs the same chain of
 trivial steps in a cold process and a fresh folder, in turns with the others, so that what else the machine does hits all alike. A step's
-cost is a difference quotient: 50 steps more, divided by 50 (of those that take seconds to start, some hundreds). CPU seconds are those of the process and all that it starts. A peer is
+cost is a difference quotient: 50 steps more, divided by 50 (of those that take seconds to start, some hundreds;
+Prefect, whose process waits for seconds at its end, says itself how long its tasks took). CPU seconds are those of the process and all that it starts. A peer is
 measured at its fastest setting that is still honest: Dagster in memory, Kedro without a project, Prefect and ZenML without results kept
 for a second run, except where that second run is what is timed. Every body counts itself, so that a run which did not execute what it
 should, or a re-run which did, is an error and no figure.

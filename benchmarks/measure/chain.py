@@ -32,7 +32,7 @@ def chain(settings: Settings, found: Findings) -> None:
                     raise
                 found.skip(tool.name, str(error))
                 measured.remove(tool)
-    found.rows.update({tool.name: _row(samples[tool.name]) for tool in measured})
+    found.rows.update({tool.name: _row(samples[tool.name], inside=tool.inside) for tool in measured})
     ours = found.rows[US.name]
     wall, cpu = (step_of(samples[US.name][name]) for name in ("inside_wall_s", "inside_cpu_s"))
     found.facts.append(("everloop's step, measured within the process, ms", f"{wall} wall, {cpu} CPU"))
@@ -89,13 +89,13 @@ def _run(tool: Tool, root: Path, *, short: bool) -> Ran:
     return tools.steps(tool, tool.least if short else tool.least + tool.more, tools.fresh(root), keep=tool.keeps)
 
 
-def _row(sample: dict[str, list[float]]) -> Row:
+def _row(sample: dict[str, list[float]], *, inside: bool) -> Row:
     middle = {name: statistics.median(values) for name, values in sample.items()}
     return Row(
         import_cpu_s=middle["import_cpu_s"],
         one_wall_s=middle["one_wall_s"],
         one_cpu_s=middle["one_cpu_s"],
-        wall=step_of(sample["step_wall_s"]),
+        wall=step_of(sample["inside_wall_s" if inside else "step_wall_s"]),
         cpu=step_of(sample["step_cpu_s"]),
         cached_cpu_s=middle.get("cached_cpu_s"),
     )

@@ -31,7 +31,7 @@ QUIET = {
 class Tool:
     """`least`: the fewest steps it can run. `caches`: a second run can find what the first kept. `keeps`: it does so while steps are
     timed, too. `barred`: everloop must be faster. `light`: fast enough for --quick. `rounds`: how often it is measured in full.
-    `more`: how many steps a step's cost is measured over; 50 of those that take seconds to start would drown in the start."""
+    `inside`: the process itself says how long its steps took, because at its start and end it waits for seconds. `more`: how many steps a step's cost is measured over; 50 of those that take seconds to start would drown in the start."""
 
     name: str
     peer: str
@@ -42,6 +42,7 @@ class Tool:
     barred: bool = True
     light: bool = False
     rounds: int = 5
+    inside: bool = False
     more: int = 50
 
 
@@ -56,7 +57,7 @@ PEERS = (
     Tool("dbos", "dbos", "from dbos import DBOS", rounds=7, more=500),
     Tool("dagster", "dagster", "import dagster", caches=False, keeps=False),
     Tool("metaflow", "metaflow", "from metaflow import FlowSpec, step", least=2),
-    Tool("prefect", "prefect", "from prefect import flow, task", keeps=False, more=250),
+    Tool("prefect", "prefect", "from prefect import flow, task", keeps=False, inside=True, more=250),
     Tool("zenml", "zenml", "from zenml import pipeline, step", keeps=False),
 )
 
