@@ -11,26 +11,10 @@ import polars as pl
 import pytest
 from ring_project import LOOP_PY, rows, write_project
 
-from everloop import cli
 from everloop.store import ledger, registry
 from everloop.store.workspace import Workspace
 
 Everloop = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def everloop(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Everloop:
-    """The command line in this process: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main(words)
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
 
 
 def nothing_changed(project: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from everloop import cli
 from everloop.store import runs
 from everloop.store.workspace import Workspace, using
 
@@ -46,21 +45,6 @@ def nightly(n=3, folds=5, broken=False):
 HELPERS = "def scale(x):\n    return x * 2\n"
 
 Everloop = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def everloop(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Everloop:
-    """The command line in this process: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main(words)
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
 
 
 class Project:
