@@ -11,9 +11,13 @@ for _name in (
     "sklearn.ensemble",
     "sklearn.pipeline",
     "sklearn.compose",
-    "skops.io",
     "mlflow.tracking",
     "mlflow.store.tracking.sqlalchemy_store",
 ):
     with contextlib.suppress(ImportError):
         __import__(_name)
+
+with contextlib.suppress(ImportError):
+    from everloop.adapters.sklearn.light import load_skops
+
+    load_skops()

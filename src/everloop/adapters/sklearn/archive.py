@@ -12,10 +12,13 @@ import zipfile
 from typing import Any
 
 import numpy as np
-import skops.io
-from skops.io.exceptions import UntrustedTypesFoundException
 
+from everloop.adapters.sklearn.light import load_skops
 from everloop.core.errors import Broken
+
+load_skops()
+import skops.io  # noqa: E402
+from skops.io.exceptions import UntrustedTypesFoundException  # noqa: E402
 
 # Beyond what skops trusts by itself (public scikit-learn estimators, arrays, plain values): parts of scikit-learn's own models.
 # Tree, TreePredictor, KDTree and BallTree are followed without bounds checks, so a forged one could crash a process; they are
