@@ -36,10 +36,10 @@ demo: $(VENV)/.installed
 	$(BIN)/everloop demo
 
 test: $(VENV)/.dev
-	bash tests/postgres.sh $(BIN)/python -m pytest -n 2 --dist loadfile -m "not full"
+	bash tests/mariadb.sh bash tests/postgres.sh $(BIN)/python -m pytest -n 2 --dist loadfile -m "not full"
 
 test-full: $(VENV)/.dev
-	bash tests/postgres.sh $(BIN)/python -m pytest
+	bash tests/mariadb.sh bash tests/postgres.sh $(BIN)/python -m pytest
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -17,7 +17,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["ring", "engine"])
+@pytest.mark.parametrize("name", ["ring", "engine", "data"])
 def test_help(name: str) -> None:
     answered = python(str(BENCHMARKS / f"{name}.py"), "--help")
     assert answered.returncode == 0, answered.stderr
@@ -90,3 +90,73 @@ except bars.Failed as error:
     print(error)
 """
     assert python("-c", program).stdout.strip() == "no such luck"
+
+
+def test_the_made_table_breaks_exactly_the_rules_that_it_should_however_it_is_cut(tmp_path: Path) -> None:
+    program = """
+import pathlib, sys
+import polars as pl
+from measure import orders
+from measure.rules import broken
+rows = 250_000
+whole = pl.concat(orders.batches(rows))
+path = pathlib.Path(sys.argv[1]) / "orders.csv"
+assert orders.csv(path, rows=orders.BATCH_ROWS) == orders.BATCH_ROWS
+orders.grown(path, rows=rows - orders.BATCH_ROWS, first=orders.BATCH_ROWS)
+assert pl.read_csv(path, try_parse_dates=True).equals(whole)
+found = [whole.filter(pl.col("age") > 120).height, whole.filter(pl.col("country") == "??").height]
+assert {"rules": sum(map(bool, found)), "rows": sum(found)} == broken(rows), found
+assert whole.width == 20 and whole["id"].n_unique() == rows
+print(orders.csv(path, least_bytes=1), path.stat().st_size > 1)
+"""
+    answered = python("-c", program, str(tmp_path))
+    assert answered.stdout.split() == ["200000", "True"], answered.stderr
+
+
+def test_a_program_that_found_something_else_is_no_figure(tmp_path: Path) -> None:
+    program = """
+import pathlib, sys
+from measure import contest, findings, tools
+root = pathlib.Path(sys.argv[1])
+(root / "count.py").write_text("import meter\\nwith meter.metered():\\n    sum(range(1000))\\nmeter.report(rows=3)")
+settings = findings.Settings(True, root, ())
+sides = [contest.Side(tools.US, str(root / "count"))]
+facts = contest.contest(sides, [], settings, findings.Findings(), rounds=2, wanted={"rows": 3})["everloop"]
+assert facts["wall_s"] > 0 and facts["peak_mb"] > 1, facts
+try:
+    contest.contest(sides, [], settings, findings.Findings(), rounds=1, wanted={"rows": 4})
+except tools.Failed as error:
+    print(error)
+"""
+    answered = python("-c", program, str(tmp_path))
+    assert "measured wrongly: rows is 3.0, not 4" in answered.stdout, answered.stderr
+
+
+def test_peak_memory_is_that_of_the_program_alone() -> None:
+    """Begun by a process that holds half a gigabyte, a small one is small."""
+    meter = str(BENCHMARKS / "peers" / "meter")
+    small = f"import sys; sys.path.insert(0, {meter!r}); import meter; print(meter.peak_mb())"
+    answered = python(
+        "-c", f"import subprocess, sys; held = b'x' * 500_000_000; subprocess.run([sys.executable, '-c', {small!r}], check=True)"
+    )
+    assert float(answered.stdout) < 100, answered.stderr
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ([(1, "a"), (2, None)], ""),
+        ([(1, "a")], "1 rows, not 2"),
+        ([(1, "a"), (3, None)], "row 2"),
+        ([(1, "a"), (2, "b")], "row 2"),
+        ([(1, "a", 0), (2, None, 0)], "row 1"),
+    ],
+)
+def test_a_lost_or_changed_cell_of_a_dirty_file_is_seen(tmp_path: Path, rows: list[tuple[object, ...]], fault: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("n,t\n1,a\n\n2,\n")
+    program = f"import pathlib, sys; from measure import dirty; print(dirty._unlike({rows!r}, pathlib.Path(sys.argv[1])))"
+    answered = python("-c", program, str(path))
+    assert answered.returncode == 0, answered.stderr
+    assert answered.stdout.strip().startswith(fault)
+    assert bool(answered.stdout.strip()) == bool(fault)

@@ -12,6 +12,8 @@ both, for ever. Each arrow is a step from `steps.py`: memoised when its result d
 
 from __future__ import annotations
 
+from typing import Any
+
 from everloop import steps
 from everloop.core.live import Decision
 from everloop.engine.pipeline import pipeline
@@ -20,12 +22,20 @@ from everloop.store.workspace import Workspace
 
 
 @pipeline
+def collect(loop: Loop) -> Any:
+    """Source to snapshot: what the source has now becomes the dataset's newest version, unless it is that already."""
+    data = steps.ingest(loop.source, loop.name, steps.stamp(loop), loop.ingest, steps.before(loop))
+    steps.enter(loop, data)
+    return data
+
+
+@pipeline
 def cycle(loop: Loop, *, snapshot: str | None = None) -> None:
     """Source to version. A verdict that fails ends the run with a reason, not with an exception."""
     task = steps.check(loop)
-    data = steps.pinned(snapshot) if snapshot else steps.ingest(loop.source, loop.name, steps.stamp(loop))
+    data = steps.pinned(steps.snapshot_id(snapshot)) if snapshot else collect(loop)
     profile = steps.profile(data)
-    schema = steps.contract(profile, dataset=loop.name, target=loop.target, drop=loop.drop)
+    schema = steps.contract(loop, profile)
     sound = steps.validate(data, profile, schema)
     if not sound.result().passed:
         return steps.stop(loop, data, sound)  # schema skew stops, and calls a person
@@ -34,6 +44,9 @@ def cycle(loop: Loop, *, snapshot: str | None = None) -> None:
     prepared = steps.prepare(
         data, target=loop.target, drop=loop.drop, split=loop.split, transform=loop.transform, task=task, seed=loop.seed
     )
+    apart = steps.leakage(data, prepared, split=loop.split, allow=loop.allow_leakage)
+    if not apart.result().passed:
+        return steps.stop(loop, data, apart)
     candidate = steps.fit(prepared, model=loop.model, params=loop.params, seed=loop.seed)
     if known := steps.known_as(loop.name, candidate):
         return steps.nothing_new(data, candidate, known)

@@ -16,6 +16,7 @@ from everloop.core.errors import BadInput, BadProject, EverloopError, unknown
 
 if TYPE_CHECKING:
     from everloop.core.ports import Source
+    from everloop.data.growth import Growth
     from everloop.data.prepare import Split
     from everloop.evaluate.gates import Gate
     from everloop.release.rollout import Rollout
@@ -31,13 +32,16 @@ class Loop:
     """One model's whole life, declared.
 
     - `source`: where rows come from, such as `Files("data/*.csv")`; `+ Feedback()` adds captured predictions with their labels.
+    - `ingest`: how what the source has now joins what was taken before: "full" (it is all there is), "append", or `Upsert("id")`.
     - `target`: the column to predict. `drop` names columns that are no features.
     - `model`: an unfitted scikit-learn estimator, or a training function `(train, valid, params, run) -> fitted model`.
     - `metrics`: names; the first one decides the task and is the one that is watched.
     - `gates`: what a candidate must hold to become a version; by default better than a dummy and no worse than the champion.
     - `triggers`: when to run again by itself. `rollout`: how a version comes to answer.
     - `params`: passed to the model; `everloop run --set name=value` overrides them for one run.
-    - `transform`: a scikit-learn transformer in place of the default preparation, or "unscaled" to leave numbers as they are. `split`: how rows become train, valid and test.
+    - `transform`: a `Recipe` or a scikit-learn transformer in place of the default preparation, or "unscaled" to leave numbers as they are. `split`: how rows become train, valid and test.
+    - `schema`: the contract of the data, where it is not in `schemas/<name>.json`: a path, a `Schema`, or a Pandera schema.
+    - `allow_leakage`: features that may tell all of the target, since they are known before it; others that do stop the run.
     - `slices`: columns whose values are evaluated one by one. `window_rows`: how many predictions make a monitoring window.
     - `approval`: a question that a person answers (`everloop approve`) before a version is released; None asks nobody.
     - `sinks`: where pages to a person go.
@@ -51,10 +55,13 @@ class Loop:
     gates: Sequence[Gate] | None = None
     triggers: Sequence[Trigger] = ()
     rollout: Rollout | None = None
+    ingest: Growth = "full"
     drop: Sequence[str] = ()
     params: Mapping[str, object] = field(default_factory=dict)
     transform: object | None = None
     split: Split | None = None
+    schema: object | None = None
+    allow_leakage: Sequence[str] = ()
     slices: Sequence[str] = ()
     seed: int = 0
     window_rows: int = 500
@@ -62,17 +69,20 @@ class Loop:
     sinks: Sequence[str] = ("console", "file")
 
     def __post_init__(self) -> None:
+        from everloop.data.growth import checked
+
         if not _NAME.fullmatch(self.name):
             raise BadInput(
                 f"Loop name {self.name!r} cannot be used in paths and URLs. Use small letters, digits, '.', '_' and '-', at most 63."
             )
         if isinstance(self.metrics, str) or not self.metrics:
             raise BadInput(f"Loop {self.name!r}: metrics must be a list of at least one name, such as ['accuracy'], not {self.metrics!r}.")
-        for what in ("drop", "slices", "sinks"):
+        for what in ("drop", "allow_leakage", "slices", "sinks"):
             if isinstance(getattr(self, what), str):
                 raise BadInput(f"Loop {self.name!r}: {what} must be a list of names, not the text {getattr(self, what)!r}.")
         if self.target in self.drop:
             raise BadInput(f"Loop {self.name!r}: the target {self.target!r} is also in drop. Take it out of one of them.")
+        checked(self.ingest)
         if self.window_rows < 1:
             raise BadInput(f"Loop {self.name!r}: window_rows must be at least 1, not {self.window_rows}.")
 

@@ -13,12 +13,13 @@ from everloop.core.errors import EverloopError
 from everloop.core.runs import Run
 from everloop.engine.events import Observer
 from everloop.engine.run import execute
-from everloop.loop import cycle
+from everloop.loop import collect, cycle
 from everloop.project import Loop
 from everloop.release.mirror import reflect
 from everloop.steps import person
-from everloop.store import ledger, runs
-from everloop.store.workspace import Workspace
+from everloop.store import datasets, ledger, runs
+from everloop.store.datasets import Take
+from everloop.store.workspace import Workspace, using
 
 PIPELINE = "cycle"
 
@@ -64,6 +65,14 @@ def perform(workspace: Workspace, loop: Loop, run: Run, *, observers: Iterable[O
         reason = f"Run {run.id} of {loop.name!r} {ended.result.get('summary', 'waits for a person')}. 'everloop approve' answers."
         _page(workspace, loop, run, "approval", reason)
     return ended
+
+
+def take(workspace: Workspace, loop: Loop) -> Take:
+    """Read the loop's source now: the version of its dataset that this is."""
+    with using(workspace):
+        collect(loop)
+    with workspace.read() as tx:
+        return datasets.takes(tx, loop.name)[-1]
 
 
 def cancel(workspace: Workspace, run: Run) -> Run:

@@ -46,7 +46,7 @@ def as_sklearn_sees_it(frame: pl.DataFrame) -> pl.DataFrame:
 @given(frames(with_text=False), frames(with_text=False))
 def test_numbers_as_scikit_learn(train: pl.DataFrame, rows: pl.DataFrame) -> None:
     fitted = transform.load(transform.fit(train))
-    assert transform.recipe_of(fitted) == "numeric"
+    assert transform.wants(fitted) == "numeric"
     expected = fitted.transform(as_sklearn_sees_it(rows))
     np.testing.assert_array_equal(Features(fitted, rows.columns)(rows), expected)
     assert np.isfinite(expected).all()
@@ -56,7 +56,7 @@ def test_numbers_as_scikit_learn(train: pl.DataFrame, rows: pl.DataFrame) -> Non
 @given(frames(with_text=True), frames(with_text=True))
 def test_texts_as_scikit_learn(train: pl.DataFrame, rows: pl.DataFrame) -> None:
     fitted = transform.load(transform.fit(train))
-    assert transform.recipe_of(fitted) == "mixed"
+    assert transform.wants(fitted) == "mixed"
     expected = fitted.transform(as_sklearn_sees_it(rows))
     featured = Features(fitted, rows.columns)
     np.testing.assert_array_equal(featured(rows), expected)

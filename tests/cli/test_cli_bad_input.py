@@ -76,6 +76,25 @@ def test_duplicate_column_names(everloop: Everloop, tmp_path: Path) -> None:
     nothing_changed(project)
 
 
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"size,kind\n1,benign\n2\n", "001.csv, line 3: 1 field, but the header has 2"),
+        (b"size,kind\n1,b\xe9nin\n", "001.csv, line 2: byte 0xe9 is not UTF-8"),
+        (b'size,kind\n1,"benign\n', "001.csv, line 2: the quote that opens there is not closed"),
+        (b"size,Size,kind\n1,2,benign\n", "differ by upper and lower case alone"),
+    ],
+)
+def test_files_that_are_no_table(data: bytes, says: str, everloop: Everloop, tmp_path: Path) -> None:
+    project = write_project(tmp_path / "p")
+    (project / "data" / "001.csv").write_bytes(data)
+    ended, out, err = everloop("run", "--project", str(project))
+    assert ended == 3
+    assert says in " ".join(err.split())
+    assert out == ""
+    nothing_changed(project)
+
+
 def test_a_loop_that_does_not_import_shows_the_users_traceback_only(everloop: Everloop, tmp_path: Path) -> None:
     project = write_project(tmp_path / "p", loop="import json\n\ndef broken():\n    return json.loads('{')\n\nbroken()\n")
     ended, _, err = everloop("run", "--project", str(project))

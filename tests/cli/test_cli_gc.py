@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ring_project import rows, run_once, write_project
+from ring_project import make_old, rows, run_once, write_project
 
 from everloop import cli
 from everloop.core.models import Candidate
@@ -21,7 +20,6 @@ from everloop.store.soundness import orphans, unsound
 from everloop.store.workspace import Workspace
 
 Everloop = Callable[..., tuple[int, str, str]]
-OLD_S = 48 * 3600.0
 
 
 @pytest.fixture
@@ -54,11 +52,7 @@ def project(cycles: Path, tmp_path: Path) -> Path:
     """A copy, so old that nothing in it is too new to tell."""
     copy = tmp_path / "p"
     shutil.copytree(cycles, copy)
-    for path in copy.rglob("*"):
-        os.utime(path, (path.stat().st_mtime - OLD_S, path.stat().st_mtime - OLD_S))
-    with Workspace(copy) as workspace, workspace.write() as tx:
-        tx.sql(f"UPDATE records SET created_at = created_at - {OLD_S}")
-        tx.sql(f"UPDATE runs SET started_at = started_at - {OLD_S}, ended_at = ended_at - {OLD_S}")
+    make_old(copy)
     return copy
 
 

@@ -107,7 +107,7 @@ def test_what_init_wrote_has_a_test_that_passes(project: Path) -> None:
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=project, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout
-    assert "2 passed" in result.stdout
+    assert "6 passed" in result.stdout
 
 
 def test_a_prediction_its_label_and_why(project: Path, up: tuple[str, str], everloop: Everloop) -> None:

@@ -7,12 +7,19 @@ import pytest
 
 from everloop.core.errors import NotFound, unknown
 from everloop.core.plugins import find
-from everloop.core.tables import Column, Snapshot
+from everloop.core.tables import Chunk, Column, Snapshot
 from everloop.core.verdict import Finding, verdict
 
 
 def snapshot(**changes: object) -> Snapshot:
-    content = {"dataset": "d", "content": "c", "table": "t", "rows": 1, "columns": (Column("a", "int"),), "source": "here"}
+    content = {
+        "dataset": "d",
+        "content": "c",
+        "chunks": (Chunk(blob="t", rows=1, bytes=1, digest="d"),),
+        "rows": 1,
+        "columns": (Column("a", "int"),),
+        "source": "here",
+    }
     return Snapshot(**{**content, **changes})  # type: ignore[arg-type]
 
 
@@ -22,7 +29,7 @@ def test_equal_content_has_one_id() -> None:
 
 
 def test_a_snapshot_is_named_by_its_rows_not_by_where_they_came_from() -> None:
-    assert snapshot(source="there", table="other file").id == snapshot().id
+    assert snapshot(source="there", chunks=()).id == snapshot().id
     assert snapshot(content="c2").id != snapshot().id
     assert snapshot(dataset="d2").id != snapshot().id
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from given import Given
 
 from everloop.core.errors import BadInput, Broken
-from everloop.core.ports import Extract, Place
+from everloop.core.ports import Place
 from everloop.core.tables import Column
-from everloop.data.ingest import columns_of, refuse_too_large, take
+from everloop.data.ingest import columns_of, take
 from everloop.data.kinds import normalise
 from everloop.data.sources.files import Files
-from everloop.store.tables import load_table
+from everloop.store import snapshots
 from everloop.store.workspace import Workspace
 
 
@@ -29,7 +30,7 @@ def test_equal_data_is_one_snapshot_whatever_the_file_format(workspace: Workspac
     assert first == again
     assert first.id == other.id
     assert first.columns == (Column("n", "int"), Column("t", "text"))
-    assert load_table(workspace.blobs, first.table).equals(frame)
+    assert snapshots.load(workspace.blobs, first).equals(frame)
     assert take(Files("a.csv"), dataset="e", place=place).id != first.id
 
 
@@ -88,26 +89,10 @@ def test_every_type_has_a_kind_and_one_width() -> None:
     assert normalise(table).equals(table)
 
 
-class Fixed:
-    """A source that gives what it was given."""
-
-    def __init__(self, table: pl.DataFrame) -> None:
-        self.table = table
-
-    def describe(self) -> str:
-        return "fixed"
-
-    def stamp(self, place: Place) -> str:
-        return "1"
-
-    def read(self, place: Place) -> Extract:
-        return Extract(self.table, ())
-
-
 @pytest.mark.parametrize("table", [pl.DataFrame(), pl.DataFrame({"a": []})])
 def test_a_source_without_rows_is_refused(workspace: Workspace, place: Place, table: pl.DataFrame) -> None:
-    with pytest.raises(BadInput, match=r"'d' \(fixed\) has no rows"):
-        take(Fixed(table), dataset="d", place=place)
+    with pytest.raises(BadInput, match=r"'d' \(given\) has no rows"):
+        take(Given(table), dataset="d", place=place)
 
 
 @pytest.fixture
@@ -125,10 +110,6 @@ def test_a_table_larger_than_the_disk_is_refused_before_writing(workspace: Works
     from everloop.store.workspace import using
 
     table = pl.DataFrame({"a": range(100_000)})
-    with Workspace(place.project, blobs=str(small_disk)) as full, using(full), pytest.raises(Broken, match="Nothing was written"):
-        take(Fixed(table), dataset="d", place=place)
+    with Workspace(place.project, blobs=str(small_disk)) as full, using(full), pytest.raises(Broken, match="No snapshot was made"):
+        take(Given(table), dataset="d", place=place)
     assert [path for path in small_disk.rglob("*") if path.is_file()] == []
-
-
-def test_what_fits_is_not_refused(tmp_path: Path) -> None:
-    refuse_too_large(pl.DataFrame({"a": [1]}), tmp_path, "d")

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
+from given import Given
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.preprocessing import QuantileTransformer
 
+from everloop import Recipe, recipe
 from everloop.core.errors import BadInput, Broken
-from everloop.core.ports import Extract, Place
+from everloop.core.ports import Place
 from everloop.core.tables import Prepared, Snapshot
 from everloop.data.ingest import take
 from everloop.data.prepare import Split, prepare
@@ -31,22 +36,8 @@ TABLE = pl.DataFrame(
 )
 
 
-class Given:
-    def __init__(self, table: pl.DataFrame) -> None:
-        self.table = table
-
-    def describe(self) -> str:
-        return "given"
-
-    def stamp(self, place: Place) -> str:
-        return ""
-
-    def read(self, place: Place) -> Extract:
-        return Extract(self.table, ())
-
-
 def snapshot(workspace: Workspace, place: Place, table: pl.DataFrame = TABLE) -> Snapshot:
-    taken = take(Given(table), dataset="d", place=place)
+    taken = take(Given(table[:35], table[35:]), dataset="d", place=place)
     with workspace.write() as tx:
         records.keep(tx, taken)
     return taken
@@ -103,6 +94,99 @@ def test_the_transform_sees_the_training_part_only(workspace: Workspace, place: 
     )
 
 
+def test_a_recipe_makes_features_of_times_bytes_and_lists(workspace: Workspace, place: Place) -> None:
+    what = Recipe(recipe.dates("when"), recipe.flatten("l"), recipe.drop("id"))
+    prepared = prepare(snapshot(workspace, place), target="y", transform=what, task="regression")
+    assert [(column.name, column.kind) for column in prepared.features] == [
+        ("x", "float"),
+        ("w", "text"),
+        ("b", "bool"),
+        ("when", "time"),
+        ("l", "list"),
+    ]
+    assert load_part(workspace, prepared, "test")[0].columns == ["x", "w", "b", "when", "l"]
+
+
+def test_a_recipe_that_names_the_target_or_a_dropped_column_is_refused(workspace: Workspace, place: Place) -> None:
+    taken = snapshot(workspace, place)
+    for name in ("y", "id"):
+        with pytest.raises(
+            BadInput, match=f"Recipe step 'scale': Column '{name}' does not exist.*The target and dropped columns are no features"
+        ):
+            prepare(taken, target="y", drop=("id",), transform=Recipe(recipe.scale(name)), task="regression")
+
+
+EACH_STEP = Recipe(
+    recipe.impute("x", flag=True),
+    recipe.scale("x"),
+    recipe.bucket("z", bins=4),
+    recipe.one_hot("w"),
+    recipe.text("t", min_rows=1),
+    recipe.dates("when"),
+    recipe.multi_hot("tags"),
+    recipe.transformer(QuantileTransformer(n_quantiles=10), "z"),
+)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_step_of_a_recipe_learns_from_other_parts(workspace: Workspace, place: Place, seed: int) -> None:
+    """Whatever the rows of other parts hold, the fitted bytes are the same; another training row changes them."""
+    rng = np.random.default_rng(seed)
+
+    def rows(count: int) -> dict[str, object]:
+        return {
+            "x": [None if rng.random() < 0.2 else float(rng.normal() * 10) for _ in range(count)],
+            "z": (rng.normal(size=count) * 10).tolist(),
+            "w": [f"w{at}" for at in rng.integers(0, 99, count)],
+            "t": [f"hello w{at} you" for at in rng.integers(0, 99, count)],
+            "when": [datetime(2020, 1, 1) + timedelta(hours=int(at)) for at in rng.integers(0, 50_000, count)],
+            "tags": [[f"t{at}"] for at in rng.integers(0, 99, count)],
+        }
+
+    table = pl.DataFrame({"k": range(120), "y": [0.0, 1.0] * 60, **rows(120)})
+    split = Split(how="group", by="k")
+    inside = pl.Series(assign(table, how="group", by="k") == 0)
+    other = table.select("k", "y").with_columns(pl.Series(name, values) for name, values in rows(120).items())
+    names = [name for name in table.columns if name not in ("k", "y")]
+
+    def fitted(frame: pl.DataFrame) -> str:
+        taken = snapshot(workspace, place, frame)
+        return prepare(taken, target="y", drop=("k",), task="regression", split=split, transform=EACH_STEP).transform
+
+    def mixed(where: pl.Series) -> pl.DataFrame:
+        return table.with_columns(pl.when(where).then(other[name]).otherwise(table[name]).alias(name) for name in names)
+
+    before = fitted(table)
+    assert fitted(mixed(~inside)) == before
+    assert fitted(mixed(inside)) != before
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        Split(),
+        Split(how="stratified"),
+        Split(how="stratified", by="w"),
+        Split(how="group", by="w2"),
+        Split(how="time", by="when", gap_s=3600.0),
+    ],
+    ids=lambda split: f"{split.how} {split.by}",
+)
+def test_every_row_with_a_target_is_in_exactly_one_part(workspace: Workspace, place: Place, split: Split) -> None:
+    table = TABLE.with_columns(w2=pl.int_range(ROWS) % 9, y=pl.when(pl.col("y").is_not_null()).then(pl.col("y") // 10))
+    prepared = prepare(
+        snapshot(workspace, place, table), target="y", task="classification", split=split, transform=Recipe(recipe.scale("x"))
+    )
+    ids = [load_rows(workspace, prepared, part)["id"].to_list() for part in ("train", "valid", "test")]
+    gone = ROWS - sum(map(len, ids))
+    together = sorted(at for part in ids for at in part)
+    assert len(set(together)) == len(together)
+    assert gone == 6 if not split.gap_s else gone >= 6
+    assert all(ids)
+    assert set(together) <= {at for at in range(ROWS) if at % 10}
+
+
 @pytest.mark.parametrize(
     ("table", "arguments", "message"),
     [
@@ -139,6 +223,12 @@ def test_shares_that_are_none_are_refused() -> None:
     for shares in ({"valid": -0.1}, {"test": 0.0}, {"valid": 0.5, "test": 0.5}):
         with pytest.raises(BadInput, match="shares of all rows"):
             Split(**shares)
+
+
+def test_a_gap_is_for_a_split_by_time() -> None:
+    for wrong in ({"gap_s": 3.0}, {"how": "time", "by": "t", "gap_s": -1.0}):
+        with pytest.raises(BadInput, match="is for how='time'"):
+            Split(**wrong)
 
 
 def test_a_part_that_does_not_exist_and_a_split_of_another_table(workspace: Workspace, place: Place) -> None:

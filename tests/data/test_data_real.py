@@ -14,10 +14,10 @@ from everloop.data.prepare import Split, prepare
 from everloop.data.profile import merge, summarise
 from everloop.data.schema import infer, load, save
 from everloop.data.sources.files import Files
+from everloop.data.sources.union import collect
 from everloop.data.validate import validate
-from everloop.store import records
+from everloop.store import records, snapshots
 from everloop.store.parts import load_part
-from everloop.store.tables import load_table
 from everloop.store.workspace import Workspace
 
 
@@ -37,7 +37,7 @@ def test_the_whole_stage(
     snapshot = take(source, dataset="l", place=place)
     assert snapshot.rows == rows
     assert take(source, dataset="l", place=place).id == snapshot.id
-    frame = load_table(workspace.blobs, snapshot.table)
+    frame = snapshots.load(workspace.blobs, snapshot)
     profile = summarise(frame, about=snapshot.id)
     save(infer(profile, dataset="l", target=target), tmp_path / "schema.json")
     schema = load(tmp_path / "schema.json")
@@ -68,14 +68,14 @@ def test_a_year_of_bikes_by_time(workspace: Workspace, real_data: Path, tmp_path
 
 def test_blank_charges_make_text_of_numbers_and_are_pointed_out(real_data: Path, tmp_path: Path) -> None:
     place = Place("l", real_data, tmp_path)
-    plain = Files("telco_churn/*.csv").read(place).table
+    plain = collect(Files("telco_churn/*.csv").read(place))
     assert plain.schema["TotalCharges"] == pl.String
     profile = summarise(plain, about="s")
     verdict = validate(profile, columns_of(plain), infer(profile, dataset="l", target="Churn"), about="s", frame=plain)
     assert [finding.message.split(";")[0] for finding in verdict.warnings] == [
         "column 'TotalCharges' is text because of 11 values such as ' '"
     ]
-    mended = Files("telco_churn/*.csv", missing=(" ",)).read(place).table
+    mended = collect(Files("telco_churn/*.csv", missing=(" ",)).read(place))
     assert mended["TotalCharges"].null_count() == 11
     assert mended["TotalCharges"].sum() == pytest.approx(16_056_168.7)
     # The contract of the mended table stops the plain one: a number has become text.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everloop.core.tables import Schema
+from everloop.core.schemas import Schema
 from everloop.core.verdict import Finding, Verdict
 from everloop.data.kinds import columns_of, normalise
 from everloop.data.profile import summarise
@@ -59,7 +59,11 @@ FAULTS: list[tuple[str, Callable[[pl.DataFrame], pl.DataFrame], list[tuple[str, 
     ("empty and nullable", lambda f: f.with_columns(gap=pl.lit(None)), [("empty_column", "gap", "stop")]),
     ("nulls", lambda f: f.with_columns(x=pl.when(pl.col("p12") == 3).then(None).otherwise(pl.col("x"))), [("nulls", "x", "warn")]),
     ("nans", lambda f: f.with_columns(x=pl.when(pl.col("p12") == 3).then(float("nan")).otherwise(pl.col("x"))), [("nulls", "x", "warn")]),
-    ("many nulls", lambda f: f.with_columns(x=pl.when(pl.col("p12") < 3).then(None).otherwise(pl.col("x"))), [("nulls", "x", "stop")]),
+    (
+        "many nulls",
+        lambda f: f.with_columns(x=pl.when(pl.col("p12") < 3).then(None).otherwise(pl.col("x"))),
+        [("missing_values", "x", "stop")],
+    ),
     ("range", lambda f: f.with_columns(p12=pl.when(pl.col("p12") < 3).then(-5).otherwise(pl.col("p12"))), [("range", "p12", "warn")]),
     ("in range", lambda f: f.with_columns(p12=pl.when(pl.col("p12") < 2).then(999).otherwise(pl.col("p12"))), []),
     (
@@ -67,6 +71,7 @@ FAULTS: list[tuple[str, Callable[[pl.DataFrame], pl.DataFrame], list[tuple[str, 
         lambda f: f.with_columns(w=pl.when(pl.col("p12") == 3).then(pl.lit("blue")).otherwise("w")),
         [("categories", "w", "warn")],
     ),
+    ("renamed by case", lambda f: f.rename({"x": "X "}), [("renamed_column", "x", "stop")]),
     ("int to float", lambda f: f.with_columns(pl.col("p12").cast(pl.Float64)), []),
     ("float to int", lambda f: f.with_columns(pl.col("gap").cast(pl.Int64)), []),
     ("another order of columns", lambda f: f.select(reversed(f.columns)), []),

@@ -13,7 +13,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from everloop.core.errors import BadInput, NotFound
 from everloop.core.models import Candidate, Evaluation, Task
-from everloop.core.tables import Prepared, Snapshot
+from everloop.core.tables import Chunk, Prepared, Snapshot
 from everloop.data.kinds import columns_of
 from everloop.data.prepare import prepare
 from everloop.evaluate import gates
@@ -48,7 +48,7 @@ def candidate(workspace: Workspace, target: str, model: Any, rows: int = 600) ->
     snapshot = Snapshot(
         dataset="d",
         content=content_digest(frame),
-        table=keep_table(workspace.blobs, frame),
+        chunks=(Chunk(blob=keep_table(workspace.blobs, frame), rows=frame.height, bytes=1, digest=""),),
         rows=rows,
         columns=columns_of(frame),
         source="test",

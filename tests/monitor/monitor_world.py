@@ -14,7 +14,7 @@ import polars as pl
 
 from everloop.core.live import Deployment, Prediction, Role
 from everloop.core.models import Calibration, Candidate, Evaluation, Metric, Signature, Version
-from everloop.core.tables import Column, Prepared, Snapshot
+from everloop.core.tables import Chunk, Column, Prepared, Snapshot
 from everloop.core.verdict import Finding, Verdict
 from everloop.data.profile import summarise
 from everloop.monitor.watch import Watched, watch
@@ -64,7 +64,14 @@ def evaluation_of(candidate: str, prepared: str, seed: int = 7, rows: int = 2000
 def add_version(workspace: Workspace, number: int, *, signature: Signature = SIGNATURE) -> None:
     """Version `number` with its whole lineage, all on the same snapshot."""
     train = features(np.random.default_rng(1), 4000)
-    snapshot = Snapshot(dataset=LOOP, content="c" * 64, table="t" * 64, rows=4000, columns=signature.inputs, source="files: x.csv")
+    snapshot = Snapshot(
+        dataset=LOOP,
+        content="c" * 64,
+        chunks=(Chunk(blob="t" * 64, rows=1, bytes=1, digest="d" * 64),),
+        rows=4000,
+        columns=signature.inputs,
+        source="files: x.csv",
+    )
     profile = summarise(train, about=snapshot.id)
     prepared = Prepared(
         snapshot=snapshot.id, target="y", features=signature.inputs, task=signature.task, split="s", transform="t", rows={"train": 4000}

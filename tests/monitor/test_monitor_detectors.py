@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitor_world import confidence, evaluation_of, features
 
 from everloop.core.models import Calibration, Evaluation, Metric
-from everloop.core.tables import Profile
+from everloop.core.profiles import Profile
 from everloop.core.verdict import Finding
 from everloop.data.profile import summarise
 from everloop.monitor.detectors.counts import benjamini_hochberg, differ, merge

@@ -9,7 +9,7 @@ import numpy as np
 
 from everloop.core.live import Deployment, Prediction, Role
 from everloop.core.models import Candidate, Evaluation, Metric, Signature
-from everloop.core.tables import Column, Prepared, Snapshot
+from everloop.core.tables import Chunk, Column, Prepared, Snapshot
 from everloop.core.verdict import Finding, Verdict
 from everloop.release.register import register
 from everloop.release.traffic import ERRORS
@@ -24,7 +24,14 @@ NUMBERS = Signature(inputs=CLASSES.inputs, output=Column("y", "float"), task="re
 
 def made(workspace: Workspace, seed: int, *, passed: bool = True, signature: Signature = CLASSES) -> tuple[Candidate, Evaluation, Verdict]:
     """A candidate with its evaluation and gate verdict, its lineage kept."""
-    snapshot = Snapshot(dataset=LOOP, content="c" * 64, table="t" * 64, rows=10, columns=signature.inputs, source="files: x.csv")
+    snapshot = Snapshot(
+        dataset=LOOP,
+        content="c" * 64,
+        chunks=(Chunk(blob="t" * 64, rows=1, bytes=1, digest="d" * 64),),
+        rows=10,
+        columns=signature.inputs,
+        source="files: x.csv",
+    )
     prepared = Prepared(snapshot=snapshot.id, target="y", features=signature.inputs, task=signature.task, split="s", transform="t", rows={})
     candidate = Candidate(
         prepared=prepared.id, model=f"{seed:064d}", signature=signature, flavor="sklearn", trusted=True, estimator="E", params={},

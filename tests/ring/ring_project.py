@@ -73,6 +73,17 @@ def run_once(project: str, kill_at: int | None, params: dict[str, Any] | None = 
         return perform(workspace, loop, run, observers=[boundary]), seen
 
 
+def make_old(project: Path, *, seconds: float = 48 * 3600.0) -> None:
+    """As if nothing had happened in it for so long: a collector leaves alone what is too new to tell."""
+    from everloop.store.workspace import Workspace
+
+    for path in project.rglob("*"):
+        os.utime(path, (path.stat().st_mtime - seconds, path.stat().st_mtime - seconds))
+    with Workspace(project) as workspace, workspace.write() as tx:
+        tx.sql("UPDATE records SET created_at = created_at - :seconds", {"seconds": seconds})
+        tx.sql("UPDATE runs SET started_at = started_at - :seconds, ended_at = ended_at - :seconds", {"seconds": seconds})
+
+
 def fork_runs() -> None:
     """Reads `project` and `kill_at` a line, forks a process for each, and writes how it ended: {"exit", "status", "boundaries"}.
 

@@ -17,7 +17,7 @@ from ring_project import write_project
 from everloop.store import ledger, records, registry, runs
 from everloop.store.workspace import Workspace
 
-EFFECTS = {"register", "release", "nothing_new", "stop", "refuse"}
+EFFECTS = {"enter", "register", "release", "nothing_new", "stop", "refuse"}
 
 
 class Forker:

@@ -65,7 +65,7 @@ def test_the_ring_closes(tmp_path: Path, database_url: str, monkeypatch: pytest.
     again, seen = run_once(str(project), None)
     assert (first.status, first.result["version"]) == ("done", "cells/1")
     assert again.result["summary"] == "Nothing new: this is version cells/1 already."
-    assert [name for kind, name in seen if kind == "started"] == ["nothing_new"]
+    assert [name for kind, name in seen if kind == "started"] == ["enter", "nothing_new"]
 
     with Workspace(project) as workspace:
         loop = replace(

@@ -16,7 +16,7 @@ from stand import captured, tiny
 from everloop.core.errors import Busy
 from everloop.serve.capture import Captures
 from everloop.serve.decode import Row
-from everloop.serve.errors import ModelFailed
+from everloop.serve.errors import ModelFailed, RowRefused, status_of
 from everloop.serve.lane import Answered, Lane, Work
 from everloop.serve.limits import Limits
 from everloop.serve.load import load
@@ -64,6 +64,16 @@ def test_requests_of_one_turn_share_a_call(workspace: Workspace) -> None:
     asyncio.run(ask(lane, [[(1.0, 1.0, 1, "red")]] * 50))
     [samples] = [family.samples for family in lane._meter.batch_rows.collect()]
     assert {sample.name.rpartition("_")[2]: sample.value for sample in samples if "bucket" not in sample.name}["count"] == 1
+
+
+def test_a_row_that_the_transform_cannot_read_is_its_callers_fault(workspace: Workspace) -> None:
+    lane = lane_of(workspace, refuse_above=1000)
+    good, bad = (1.0, 1.0, 1, "red"), (5000.0, 1.0, 1, "red")
+    found = asyncio.run(ask(lane, [[good], [bad], [good]]))
+    assert isinstance(found[1], RowRefused)
+    assert status_of(found[1]) == 422
+    assert isinstance(found[0], Answered)
+    assert isinstance(found[2], Answered)
 
 
 @pytest.mark.parametrize("inline_s", [0.0, 1.0])

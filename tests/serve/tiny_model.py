@@ -1,6 +1,6 @@
 """A real predictor without any library: offered under the entry point `tiny`, so that servers start quickly.
 
-`model.json` in its folder says how it behaves: {"bias": 0.0, "sleep_s": 0.0, "fail_above": null, "fail_load": false, "chatty": false}.
+`model.json` in its folder says how it behaves: {"bias": 0.0, "sleep_s": 0.0, "fail_above": null, "refuse_above": null, "fail_load": false, "chatty": false}.
 It answers 1 when x0 + x1 + n + bias > 0 with the logistic function as probability.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from everloop.core.errors import BadInput
 from everloop.core.models import Candidate
 from everloop.core.ports import Answers
 
@@ -28,6 +29,9 @@ class Tiny:
         limit = self.behaviour.get("fail_above")
         if limit is not None and (total > limit).any():
             raise ArithmeticError("planted: this row is too much")
+        refused = self.behaviour.get("refuse_above")
+        if refused is not None and (total > refused).any():
+            raise BadInput("planted: this row cannot be read")
         if self.behaviour.get("chatty"):
             print("x" * 100_000)
         time.sleep(self.behaviour.get("sleep_s", 0.0))

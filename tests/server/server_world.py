@@ -15,13 +15,15 @@ import sqlalchemy as sa
 import uvicorn
 from fastapi import FastAPI
 
+from everloop.core.labelling import Queue
 from everloop.core.live import Prediction, Window
 from everloop.core.models import Candidate, Evaluation, Metric, Signature, Version
-from everloop.core.record import Record
+from everloop.core.profiles import Profile
+from everloop.core.record import COLLECTED, Record
 from everloop.core.runs import Run, Step, StepStatus
-from everloop.core.tables import Column, Prepared, Profile, Snapshot
+from everloop.core.tables import Chunk, Column, Prepared, Snapshot
 from everloop.core.verdict import Finding, Verdict
-from everloop.store import captures, labels, ledger, records, registry, runs
+from everloop.store import annotations, captures, datasets, labels, ledger, records, registry, runs
 from everloop.store.schema import pages
 from everloop.store.workspace import Workspace
 
@@ -52,7 +54,15 @@ def lineage(loop: str, content: str, value: float) -> list[Record]:
     """From a snapshot to a version, as one run makes them."""
     columns = (Column("pixel_0", "float"), Column("digit", "int"))
     parts = ({"locator": f"{content}.csv", "sha256": "ab" * 32, "rows": 1797},)
-    snapshot = Snapshot(dataset=loop, content=content, table="t" * 64, rows=1797, columns=columns, source="files: data/*.csv", parts=parts)
+    snapshot = Snapshot(
+        dataset=loop,
+        content=content,
+        chunks=(Chunk(blob=COLLECTED, rows=1797, bytes=0, digest="d" * 64),),
+        rows=1797,
+        columns=columns,
+        source="files: data/*.csv",
+        origins=parts,
+    )
     profile = Profile(about=snapshot.id, rows=1797, columns=())
     prepared = Prepared(
         snapshot=snapshot.id, target="digit", features=columns[:1], task="classification", split="s", transform="t",
@@ -163,6 +173,12 @@ def populate(workspace: Workspace, loop: str = "digits") -> World:
             about=[windows[-1].id],
             actor="scheduler",
         )
+    with workspace.write() as tx:
+        datasets.note(tx, first[0], mode="full", by=run.id, project="/home/ada")
+        annotations.open_queue(
+            tx, Queue(name="sms", dataset=loop, snapshot=first[0].id, target="digit", choices=("spam", "ham"), instruction=SCRIPT)
+        )
+        annotations.put_items(tx, "sms", [("row-0", 0, 0)])
     third = lineage(loop, "cccccccc", 0.7)
     refused = finished_run(
         workspace, loop, third[:-2], status="refused", error=f"accuracy 0.7 is below 0.9 {SCRIPT}", reason="performance fell"

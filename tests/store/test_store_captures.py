@@ -194,3 +194,38 @@ def test_a_full_disk_leaves_the_segment_as_it_was(tmp_path: Path) -> None:
     made += write(tmp_path, 2, writer)
     writer.close()
     assert captures.stream(tmp_path, "l")[0] == made
+
+
+@settings(max_examples=30, deadline=None)
+@given(counts=st.lists(st.integers(0, 6), min_size=1, max_size=5), segment_bytes=st.integers(100, 2000), data=st.data())
+def test_predictions_are_located_and_loaded_by_their_ids(
+    tmp_path_factory: pytest.TempPathFactory, counts: list[int], segment_bytes: int, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("captured")
+    writer = captures.Writer(folder, "l", segment_bytes=segment_bytes)
+    made = [one for count in counts for one in write(folder, count, writer)]
+    # Ids that were given out before the segment was full lie in a later one.
+    early = [writer.next_id() for _ in range(4)]
+    for id in early:
+        writer.append([prediction(id, 7)])
+        made.append(prediction(id, 7))
+    writer.close()
+    wanted = data.draw(st.lists(st.sampled_from(made), unique_by=lambda one: one.id))
+    spots = captures.locate(folder, "l", {one.id for one in wanted} | {"p-absent-1", f"{made[0].id}ff", "no id"})
+    assert set(spots) == {one.id for one in wanted}
+    assert captures.load(folder, "l", [spots[one.id] for one in wanted]) == wanted
+    assert captures.stream(folder, "l")[1] == {segment: size for segment, size in captures.sizes(folder, "l").items() if size}
+    segment, end, one = data.draw(st.sampled_from(list(captures.frames(folder, "l"))))
+    behind = {later.id for other, at, later in captures.frames(folder, "l") if other == segment and at > end}
+    assert captures.ids_behind(folder, "l", segment, end) == behind
+    assert one.id not in behind
+
+
+def test_what_half_a_frame_holds_is_not_located(tmp_path: Path) -> None:
+    first, last = write(tmp_path, 2)
+    path = only_segment(tmp_path)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert set(captures.locate(tmp_path, "l", {first.id, last.id})) == {first.id}
+    assert captures.sizes(tmp_path, "l") == {path.stem: path.stat().st_size}
+    assert captures.segment_of(first.id) == path.stem
+    assert captures.segment_of("no id") == ""

@@ -39,9 +39,10 @@ from tests_store_history import (
 from everloop.core.artifacts import Artifact
 from everloop.core.errors import Busy, Conflict, NotFound
 from everloop.core.live import Deployment, Window
+from everloop.core.profiles import Profile
 from everloop.core.record import COLLECTED
 from everloop.core.runs import Step
-from everloop.core.tables import Profile, Snapshot
+from everloop.core.tables import Snapshot
 from everloop.core.verdict import verdict
 from everloop.store import alone, collector, ledger, pins, records, registry, runs, sweep
 from everloop.store.blobs import Blobs
@@ -98,7 +99,7 @@ def test_without_being_asked_no_run_is_dropped_and_only_orphans_go(workspace: Wo
     assert not workspace.blobs.has(orphan.blob)
     assert not workspace.blobs.has_tree(lost.blob)
     assert not in_records(workspace, stray.id)
-    assert workspace.blobs.has(data.table)
+    assert workspace.blobs.has(data.chunks[0].blob)
     assert unsound(workspace, reaches) == []
     assert gc(workspace).count == 0
 
@@ -120,7 +121,7 @@ def test_a_dropped_run_takes_with_it_what_only_it_had(workspace: Workspace, tmp_
     assert has(workspace, found_again)
     assert not is_cached(workspace, own)
     assert not workspace.blobs.has(own.blob)
-    assert not workspace.blobs.has(data.table)
+    assert not workspace.blobs.has(data.chunks[0].blob)
     assert unsound(workspace, reaches) == []
 
 
@@ -149,7 +150,7 @@ def test_what_a_decision_mentions_stays_as_a_row_but_not_its_data(workspace: Wor
     assert all(in_records(workspace, record.id) for record in (data, ready, judged))
     with workspace.read() as tx:
         assert records.dangling(tx) == []
-        assert records.load(tx, data.id, Snapshot).table == COLLECTED
+        assert records.load(tx, data.id, Snapshot).chunks[0].blob == COLLECTED
         assert ledger.verify(tx) == []
     assert unsound(workspace, reaches) == []
 
@@ -163,17 +164,17 @@ def test_data_that_was_collected_is_taken_anew_under_its_old_name(workspace: Wor
     gc(workspace, keep_runs=0)
     new = snapshot(workspace, "data", file="written by 2.0")
     assert new.id == old.id
-    assert new.table != old.table
+    assert new.chunks[0].blob != old.chunks[0].blob
     run(workspace, of(new), kept=(new,))
     with workspace.read() as tx:
-        assert workspace.blobs.get(records.load(tx, new.id, Snapshot).table)
+        assert workspace.blobs.get(records.load(tx, new.id, Snapshot).chunks[0].blob)
     assert unsound(workspace, reaches) == []
     # What is whole stays as it was: somebody may be reading the table that its row names.
     third = snapshot(workspace, "data", file="written by 3.0")
     with workspace.write() as tx:
         records.keep(tx, third)
     with workspace.read() as tx:
-        assert records.load(tx, new.id, Snapshot).table == new.table
+        assert records.load(tx, new.id, Snapshot).chunks[0].blob == new.chunks[0].blob
 
 
 def test_what_monitoring_saw_stays(workspace: Workspace, tmp_path: Path) -> None:
@@ -208,7 +209,7 @@ def test_a_snapshot_that_a_waiting_run_shall_begin_with_stays(workspace: Workspa
     collected = gc(workspace, keep_runs=0)
     assert collected.freed["runs"].count == 1
     assert in_records(workspace, data.id)
-    assert workspace.blobs.has(data.table)
+    assert workspace.blobs.has(data.chunks[0].blob)
 
 
 # Pins.
@@ -223,7 +224,7 @@ def test_a_pinned_record_stays_with_its_ancestors_until_the_pin_is_taken_off(wor
         assert [pin.reason for pin in pins.find(tx)] == ["paper"]
     gc(workspace, keep_runs=0)
     assert in_records(workspace, data.id)
-    assert all(workspace.blobs.has(name) for name in (data.table, ready.split, ready.transform))
+    assert all(workspace.blobs.has(name) for name in (data.chunks[0].blob, ready.split, ready.transform))
     assert unsound(workspace, reaches) == []
     with workspace.write() as tx:
         pins.remove(tx, ready.id[:20], by="me")
@@ -231,7 +232,7 @@ def test_a_pinned_record_stays_with_its_ancestors_until_the_pin_is_taken_off(wor
     gc(workspace)
     # The ledger tells of the pin, so that the rows stay; the data does not.
     assert in_records(workspace, ready.id)
-    assert not any(workspace.blobs.has(name) for name in (data.table, ready.split, ready.transform))
+    assert not any(workspace.blobs.has(name) for name in (data.chunks[0].blob, ready.split, ready.transform))
     with workspace.write() as tx, pytest.raises(NotFound, match="is not in the store any more"):
         pins.add(tx, workspace.blobs, ready.id, reason="", by="me")
 
@@ -433,7 +434,7 @@ def test_cache_rows_whose_blobs_are_gone_are_removed(workspace: Workspace, tmp_p
     shutil.rmtree(workspace.blobs.tree(gone.blob))
     place = workspace.blobs.folder
     assert place is not None
-    for name in (member.blob, data.table):
+    for name in (member.blob, data.chunks[0].blob):
         (place / name[:2] / name).unlink()
     wrong = unsound(workspace, reaches)
     assert len(wrong) == 5, "two rows each of the folder and the list, and a record"
@@ -485,14 +486,14 @@ def test_what_is_made_again_while_a_collection_looks_stays(workspace: Workspace)
     def again() -> None:
         # As a step does: put, found there; then the rows.
         made = blob(workspace, "made again"), of(snapshot(workspace, "made again"))
-        for artifact in (made[0].blob, data.table):
+        for artifact in (made[0].blob, data.chunks[0].blob):
             fresh(workspace, f"{artifact[:2]}/{artifact}")
         run(workspace, *made, kept=(data,))
 
     collect_while(workspace, anchor, again)
     assert has(workspace, orphan)
     assert in_records(workspace, data.id)
-    assert workspace.blobs.has(data.table)
+    assert workspace.blobs.has(data.chunks[0].blob)
     assert unsound(workspace, reaches) == []
 
 
@@ -566,7 +567,7 @@ def test_a_hit_that_is_not_written_yet_finds_its_result(workspace: Workspace) ->
         collected = gc(workspace, keep_runs=0)
         assert not is_cached(workspace, bundle), "nobody else shall find it"
         assert has(workspace, bundle)
-        assert workspace.blobs.has(data.table)
+        assert workspace.blobs.has(data.chunks[0].blob)
         assert in_records(workspace, data.id)
     assert collected.waiting == 0, "the first collection said so"
     # The row comes at last.

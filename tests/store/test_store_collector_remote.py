@@ -73,7 +73,7 @@ def test_what_is_reached_stays_and_the_rest_goes(workspace: Workspace, tmp_path:
     assert unsound(workspace, reaches) == []
     assert [len(left) for left in orphans(workspace, reaches)] == [0] * 5
     assert not workspace.blobs.has_tree(lost[1].blob)
-    assert workspace.blobs.has(data.table)
+    assert workspace.blobs.has(data.chunks[0].blob)
     assert gc(workspace, keep_runs=1).count == 0
 
 

@@ -45,3 +45,25 @@ def test_thousands_at_once(database: Database) -> None:
     with database.write() as tx:
         assert labels.add(tx, "a", values) == (2500, [])
         assert len(labels.get(tx, values)) == 2500
+
+
+@given(times=st.lists(st.sampled_from([0.0, 0.5, 1.0, 1e9 + 0.1]), max_size=12), limit=st.integers(1, 5))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_labels_come_page_by_page_in_the_order_of_arrival(database: Database, times: list[float], limit: int) -> None:
+    with suppress(TakenBack), database.write() as tx:
+        for at, time in enumerate(times):
+            labels.add(tx, "a", {f"p{at:02}": at}, at=time)
+            labels.add(tx, "b", {f"q{at:02}": at}, at=time)
+        found: list[Label] = []
+        last: labels.Arrival | None = None
+        while page := labels.behind(tx, "a", last, limit=limit):
+            assert len(page) <= limit
+            found += page
+            last = (page[-1].at, page[-1].prediction)
+            assert labels.count_until(tx, "a", last) == len(found)
+        assert found == list(labels.of(tx, "a").values())
+        assert labels.newest(tx, "a") == last
+        if last is not None:
+            labels.add(tx, "a", {"late": 1}, at=-1.0)
+            assert labels.count_until(tx, "a", last) == len(found) + 1
+        raise TakenBack

@@ -6,15 +6,25 @@ import sqlalchemy as sa
 
 from everloop.core.errors import BadInput, Broken, NotFound
 from everloop.core.live import Window
+from everloop.core.profiles import Profile
 from everloop.core.record import Record
-from everloop.core.tables import Prepared, Profile, Schema, Snapshot
+from everloop.core.schemas import Schema
+from everloop.core.tables import Chunk, Prepared, Snapshot
 from everloop.core.verdict import Finding, Verdict
 from everloop.store import records as store
 from everloop.store.database import Database
 from everloop.store.schema import links
 from everloop.store.schema import records as table
 
-SNAPSHOT = Snapshot(dataset="d", content="c", table="t", rows=1, columns=(), source="s", parts=({"locator": "a", "rows": 1},))
+SNAPSHOT = Snapshot(
+    dataset="d",
+    content="c",
+    chunks=(Chunk(blob="t", rows=1, bytes=1, digest="d"),),
+    rows=1,
+    columns=(),
+    source="s",
+    origins=({"locator": "a", "rows": 1},),
+)
 PREPARED = Prepared(snapshot=SNAPSHOT.id, target="y", features=(), task="regression", split="p", transform="t", rows={"train": 1})
 PROFILE = Profile(about=SNAPSHOT.id, rows=1, columns=())
 VERDICT = Verdict(

@@ -17,7 +17,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from everloop.core.errors import Conflict, NotFound
 from everloop.core.runs import Run, Step
-from everloop.core.tables import Prepared, Snapshot
+from everloop.core.tables import Chunk, Prepared, Snapshot
 from everloop.store import records, runs
 from everloop.store.database import Database, Transaction
 from everloop.store.schema import runs as runs_table
@@ -143,7 +143,9 @@ class Store(RuleBasedStateMachine):
 
     @rule(content=KEYS, source=TEXTS, keep=st.booleans())
     def keep_records(self, content: str, source: str, keep: bool) -> None:
-        snapshot = Snapshot(dataset="d", content=content, table="t", rows=1, columns=(), source=source)
+        snapshot = Snapshot(
+            dataset="d", content=content, chunks=(Chunk(blob="t", rows=1, bytes=1, digest="d"),), rows=1, columns=(), source=source
+        )
         prepared = Prepared(snapshot=snapshot.id, target="y", features=(), task="regression", split="p", transform="t", rows={"train": 1})
 
         def act(tx: Transaction, model: Model) -> None:

@@ -15,7 +15,7 @@ from everloop.core.artifacts import Artifact, Reached
 from everloop.core.models import Candidate, Evaluation, Signature, Version
 from everloop.core.record import Record
 from everloop.core.runs import RunStatus, Step, StepStatus
-from everloop.core.tables import Column, Prepared, Snapshot
+from everloop.core.tables import Chunk, Column, Prepared, Snapshot
 from everloop.core.verdict import Finding, Verdict, verdict
 from everloop.store import ledger, records, registry, renewal, runs
 from everloop.store.blobs import Blobs
@@ -82,7 +82,14 @@ def of(record: Record) -> Artifact:
 def snapshot(workspace: Workspace, text: str, *, file: str = "") -> Snapshot:
     """Of equal `text` equal; `file` is how its table happens to be written."""
     table = workspace.blobs.put(f"table {text} {file}".encode())
-    return Snapshot(dataset="d", content=text, table=table, rows=1, columns=(Column("a", "int"),), source="here")
+    return Snapshot(
+        dataset="d",
+        content=text,
+        chunks=(Chunk(blob=table, rows=1, bytes=1, digest=text),),
+        rows=1,
+        columns=(Column("a", "int"),),
+        source="here",
+    )
 
 
 def prepared(workspace: Workspace, snapshot: Snapshot) -> Prepared:

@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from everloop.core.errors import BadInput, Broken
 from everloop.core.models import Candidate, Task
-from everloop.core.tables import Column, Prepared, Snapshot
+from everloop.core.tables import Chunk, Column, Prepared, Snapshot
 from everloop.data.kinds import columns_of
 from everloop.data.prepare import prepare
 from everloop.store import records
@@ -54,7 +54,7 @@ def prepared(workspace: Workspace, target: str, frame: pl.DataFrame | None = Non
     frame = table() if frame is None else frame
     frame = frame.select(name for name in frame.columns if name in {"x", "n", "flag", "word", target})
     snapshot = Snapshot(
-        dataset="d", content=content_digest(frame), table=keep_table(workspace.blobs, frame), rows=frame.height,
+        dataset="d", content=content_digest(frame), chunks=(Chunk(blob=keep_table(workspace.blobs, frame), rows=frame.height, bytes=1, digest=""),), rows=frame.height,
         columns=columns_of(frame), source="test",
     )  # fmt: skip
     task: Task = "regression" if target == "amount" else "classification"

@@ -6,15 +6,12 @@ verified before; a folder from anywhere else never gets here.
 
 from __future__ import annotations
 
-import sys
-import sysconfig
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
+from everloop.adapters.code import by_value
 from everloop.adapters.mlflow.format import write_model_files
 from everloop.core.errors import Broken
 from everloop.core.models import Candidate, Signature
@@ -28,14 +25,14 @@ LIBRARIES = ("cloudpickle", "scikit-learn", "numpy")
 
 def save(transformer: Any, model: Any, folder: Path, signature: Signature, *, nullable: frozenset[str], owner: object) -> None:
     """Write transformer and model into the empty `folder`. Classes of the project of `owner` (the user's function or model) go along by value."""
-    with _by_value(owner, model):
+    with by_value(owner, model, *getattr(transformer, "code", ())):
         data = cloudpickle.dumps({"transformer": transformer, "model": model, "signature": signature})
     (folder / MODEL_FILE).write_bytes(data)
     write_model_files(
         folder,
         flavors={"python_function": {"loader_module": "everloop.adapters.pickle", "data": MODEL_FILE}},
         signature=signature,
-        libraries=("everloop", *LIBRARIES),
+        libraries=tuple(dict.fromkeys(("everloop", *LIBRARIES, *getattr(transformer, "libraries", ())))),
         nullable=nullable,
     )
 
@@ -74,27 +71,3 @@ class _ForMlflow:
         import polars as pl
 
         return self._predictor.predict(pl.from_pandas(data)).outputs
-
-
-@contextmanager
-def _by_value(*things: object) -> Iterator[None]:
-    """Have cloudpickle copy the code of project modules, which another process may not be able to import."""
-    names = {getattr(thing, "__module__", None) or type(thing).__module__ for thing in things} | {
-        type(thing).__module__ for thing in things
-    }
-    modules = [sys.modules[name] for name in sorted(names) if name in sys.modules and name != "__main__" and _is_project(name)]
-    for module in modules:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        for module in modules:
-            cloudpickle.unregister_pickle_by_value(module)
-
-
-def _is_project(name: str) -> bool:
-    origin = getattr(sys.modules[name], "__file__", None)
-    if origin is None or name.partition(".")[0] == "everloop":
-        return False
-    installed = [Path(sysconfig.get_path(which)) for which in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return not any(Path(origin).is_relative_to(folder) for folder in installed)

@@ -6,6 +6,7 @@ import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 from everloop.cli.output import emit_json, say, table
+from everloop.queries.figures import size
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -53,18 +54,6 @@ def run(args: Namespace) -> int:
     if found.young:
         say(f"{found.young} more are too new to tell whether somebody is still about to use them.")
     return 0
-
-
-def size(count: int) -> str:
-    """In powers of ten, as disks are sold and `df -H` counts."""
-    if count < 1000:
-        return f"{count} B"
-    value = float(count)
-    for unit in ("kB", "MB", "GB"):
-        value /= 1000
-        if value < 999.95:
-            return f"{value:.1f} {unit}"
-    return f"{value / 1000:.1f} TB"
 
 
 def _count(text: str) -> int:

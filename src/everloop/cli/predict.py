@@ -9,7 +9,7 @@ from everloop.cli.output import emit_json, say
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("loop", help="which loop's model")
-    parser.add_argument("--input", required=True, metavar="FILE", help="CSV, Parquet or JSON lines; a glob takes several files")
+    parser.add_argument("--input", required=True, metavar="FILE", help="CSV, JSON, Parquet, Arrow or Excel; a glob takes several files")
     parser.add_argument("--output", metavar="FILE", help="where to write (.csv, .parquet, .jsonl); default: CSV on stdout")
     parser.add_argument("--version", default="champion", help="champion (default), challenger, previous, or a number")
 
@@ -22,13 +22,14 @@ def run(args: Namespace) -> int:
     from everloop.core.errors import BadInput
     from everloop.core.ports import Place
     from everloop.data.sources.files import Files
+    from everloop.data.sources.union import collect
     from everloop.serve.batch import score_frame
     from everloop.store import registry
 
     with existing(args.project) as workspace:
         with workspace.read() as tx:
             entry = registry.by_alias(tx, args.loop, args.version)
-        table = Files(args.input).read(Place(args.loop, Path.cwd(), workspace.home)).table
+        table = collect(Files(args.input).read(Place(args.loop, Path.cwd(), workspace.home)))
         scored = score_frame(workspace, entry, table)
     suffix = Path(args.output).suffix if args.output else ""
     match suffix:

@@ -21,7 +21,11 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--set", dest="params", action="append", default=[], metavar="NAME=VALUE", help="change a parameter of the model for this run"
     )
-    parser.add_argument("--snapshot", metavar="ID", help="train on this snapshot instead of what the source has now")
+    parser.add_argument(
+        "--snapshot",
+        metavar="WHICH",
+        help="train on this snapshot instead of what the source has now: an id, name@3, name@2026-11-20 or name@alias",
+    )
     parser.add_argument("--executor", help="where steps run: inline (the default), processes or ray")
     parser.add_argument("--workers", type=int, help="how many steps run at once, with an executor (default: one a core)")
     parser.add_argument("--later", action="store_true", help="queue the run for 'everloop up' instead of running it here")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from everloop.core.models import Candidate, Metric, Signature, Task
-from everloop.core.tables import Column
+from everloop.core.tables import Column, Origin
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+# What a batch of a source, or a chunk of a snapshot, takes in memory at most; one row that is larger than that is one of its own.
+BATCH_BYTES = 32 << 20
 
 
 class Answers(NamedTuple):
@@ -78,18 +82,22 @@ class Trainer(Protocol):
 
 @runtime_checkable
 class Source(Protocol):
-    """Where rows come from. Reading twice without a change in between gives equal tables."""
+    """Where rows come from; entry-point group `sources`. Reading twice without a change in between gives equal tables.
+
+    `everloop.testing.sources` has the checks that a source must pass.
+    """
 
     def describe(self) -> str:
         """Connector and locator in one line, without any secret."""
         ...
 
     def stamp(self, place: Place) -> str:
-        """Changes when something new may be there; cheap (sizes and times, counts), never reads the rows."""
+        """Changes when something new may be there; cheap (sizes and times, an etag, a version, the maximum of a column), never reads the rows."""
         ...
 
-    def read(self, place: Place) -> Extract:
-        """All rows now."""
+    def read(self, place: Place, *, since: Sequence[Origin] = ()) -> Extract:
+        """All rows now. `since` is what an earlier reading noted as its origins: a source that can tell which rows came after it may give
+        those alone, and says so by `Extract.whole`."""
         ...
 
 
@@ -101,11 +109,23 @@ class Place(NamedTuple):
     home: Path
 
 
-class Extract(NamedTuple):
-    """What a source read: the table, and its provenance, one entry a file, query or segment."""
+class Restart(Exception):
+    """What a source raises from its batches when it finds that those given so far must be thrown away: a column turned out to be of another
+    type, say. Whoever reads begins again, and the source knows better then."""
 
-    table: pl.DataFrame
-    parts: tuple[Mapping[str, str | int], ...]
+
+@dataclass
+class Extract:
+    """What a source reads: tables to be put one below the other, each small enough for memory (`BATCH_BYTES`), and where they came from.
+
+    `batches` begins to read each time it is called, and clears and fills `origins` as it goes: these are complete when it is exhausted.
+    Batches may differ in columns and types; they are united as `data/sources/union.py` says. With `whole` they are all rows that there are, else
+    only those that came after what `since` named; `origins` describe everything then, what `since` named included.
+    """
+
+    batches: Callable[[], Iterator[pl.DataFrame]]
+    origins: list[Origin] = field(default_factory=list[Origin])
+    whole: bool = True
 
 
 class Tracker(Protocol):

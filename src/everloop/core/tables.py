@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from everloop.core.record import Record, Where
+from everloop.core.record import COLLECTED, Record, Where
 
 Kind: TypeAlias = Literal["int", "float", "bool", "text", "time", "bytes", "list"]
 Part: TypeAlias = Literal["train", "valid", "test"]
@@ -22,93 +22,67 @@ class Column(msgspec.Struct, frozen=True):
     kind: Kind
 
 
+Origin: TypeAlias = Mapping[str, str | int]
+"""One thing that rows came from (a file, a query, a capture segment): at least `locator`, `sha256` (of what was read) and `rows`; whatever else its
+source needs to tell later what is new. Never a secret."""
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """A stretch of a snapshot's rows: a Parquet blob that other snapshots may share.
+
+    `digest` is made of 64-bit hashes of its rows: equal rows have equal ones, and whoever finds one looks whether the rows are equal. `tally` is the blob with its mergeable statistics, empty if there are none.
+    """
+
+    blob: str
+    rows: int
+    bytes: int
+    digest: str
+    tally: str = ""
+
+
 class Snapshot(Record, frozen=True, kw_only=True, tag="snapshot"):
     """An immutable table version.
 
-    `content` is the digest of the logical table (names, kinds, values, row order), whatever file format holds it;
-    `table` names the blob with its bytes. The id covers dataset and content: unchanged data gives the same id.
+    `content` is the digest of the logical table (names, types, values, row order), however it is cut and whatever file format holds it;
+    `chunks` hold its rows, one stretch after the other. The id covers dataset and content: unchanged data gives the same id.
+    `pieces` are the digests that `content` is made of: with them a table that only grew need not be read again to be named.
     """
 
     dataset: str
     content: str
-    table: str
     rows: int
     columns: tuple[Column, ...]
+    chunks: tuple[Chunk, ...]
+    pieces: tuple[str, ...] = ()
     source: str
-    parts: tuple[Mapping[str, str | int], ...] = ()
-    """Provenance: one entry a file, query or capture segment that was read (locator, sha256, rows)."""
+    origins: tuple[Origin, ...] = ()
+    """Provenance: one entry a file, query or capture segment that was read."""
 
     def identity(self) -> object:
         return [self.dataset, self.content]
 
+    def parents(self) -> dict[str, str]:
+        """The snapshots that its rows were queried from."""
+        others = dict.fromkeys(str(origin.get("locator", "")) for origin in self.origins)
+        return {f"from {at}" if at else "from": id for at, id in enumerate(id for id in others if id.startswith("snapshot-"))}
+
     def keeps(self) -> dict[str, tuple[Where, str]]:
-        return {"table": ("blob", self.table)}
-
-
-class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """Mergeable statistics of one column.
-
-    Numeric and time columns carry `edges` (k + 1 ascending bin edges taken from the reference's quantiles, time as epoch
-    seconds) and `counts` (k); values below the first or above the last edge count in the outer bins. Text columns carry
-    `top` (value, count) in falling order, `other`, and `unseen` (values that the reference did not know).
-    `nans` counts what is no finite number: NaN and the infinities. Moments are over the rest; `m2` is the sum of squared deviations from the mean.
-    """
-
-    name: str
-    kind: str
-    rows: int
-    nulls: int
-    nans: int = 0
-    distinct: int = 0
-    mean: float | None = None
-    m2: float | None = None
-    low: float | None = None
-    high: float | None = None
-    edges: tuple[float, ...] = ()
-    counts: tuple[int, ...] = ()
-    top: tuple[tuple[str, int], ...] = ()
-    other: int = 0
-    unseen: int = 0
+        kept: dict[str, tuple[Where, str]] = {}
+        for at, chunk in enumerate(self.chunks):
+            kept[f"chunks.{at}"] = ("blob", chunk.blob)
+            if chunk.tally:
+                kept[f"tallies.{at}"] = ("blob", chunk.tally)
+        return kept
 
     @property
-    def valid(self) -> int:
-        """Values that are neither null nor NaN."""
-        return self.rows - self.nulls - self.nans
+    def collected(self) -> bool:
+        """Whether its rows are gone, and only what is known about them stayed."""
+        return any(chunk.blob == COLLECTED for chunk in self.chunks)
 
-
-class Profile(Record, frozen=True, kw_only=True, tag="profile"):
-    """Statistics of a table. `about` is the snapshot or window that was summarised."""
-
-    about: str
-    rows: int
-    columns: tuple[ColumnProfile, ...]
-
-    def parents(self) -> dict[str, str]:
-        return {"about": self.about} if self.about else {}
-
-    def column(self, name: str) -> ColumnProfile | None:
-        return next((column for column in self.columns if column.name == name), None)
-
-
-class ColumnRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a column must be. Kind and presence are structure: breaking them stops. The rest are values: breaking them asks for retraining."""
-
-    name: str
-    kind: Kind
-    required: bool = True
-    nullable: bool = False
-    low: float | None = None
-    high: float | None = None
-    vocabulary: tuple[str, ...] | None = None
-
-
-class Schema(Record, frozen=True, kw_only=True, tag="schema"):
-    """The contract inferred from a profile, kept as a file beside the user's code and edited by a person."""
-
-    dataset: str
-    columns: tuple[ColumnRule, ...]
-    extra_columns: Literal["stop", "warn"] = "stop"
-    min_rows: int = 1
+    @property
+    def bytes(self) -> int:
+        """What its rows take in the store, shared chunks counted whole."""
+        return sum(chunk.bytes for chunk in self.chunks)
 
 
 class Prepared(Record, frozen=True, kw_only=True, tag="prepared"):

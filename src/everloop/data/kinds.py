@@ -36,11 +36,12 @@ def normalise(frame: pl.DataFrame) -> pl.DataFrame:
     Integers become 64 bits (text where even those are too few), decimals, durations (seconds) and floats 64-bit floats,
     categories text, structs JSON text, times with a zone UTC, a column without any value text.
     """
-    return frame.select([_normalise(name, dtype) for name, dtype in frame.schema.items()]) if frame.width else frame
+    # By position: a name such as "*" or "^x$" means more than one column to Polars.
+    return frame.select([_normalise(at, dtype) for at, dtype in enumerate(frame.dtypes)]) if frame.width else frame
 
 
-def _normalise(name: str, dtype: pl.DataType) -> pl.Expr:
-    column: Any = pl.col(name)
+def _normalise(at: int, dtype: pl.DataType) -> pl.Expr:
+    column: Any = pl.nth(at)
     match dtype:
         case pl.Int128() | pl.UInt128():
             return column.cast(pl.String)

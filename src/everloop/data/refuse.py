@@ -8,41 +8,50 @@ import polars as pl
 
 from everloop.core.errors import BadInput, unknown
 from everloop.core.models import Task
-from everloop.core.tables import Column
+from everloop.core.tables import Column, Snapshot
 from everloop.data.kinds import kind_of
+from everloop.store.snapshots import batches
+from everloop.store.workspace import current
 
 MIN_ROWS = 10
 # A float target with this many different, partly fractional values is a quantity, whatever the task says.
 _MAX_CLASSES = 50
 
 
-def unusable(frame: pl.DataFrame, *, target: str, drop: Sequence[str], task: Task) -> None:
+def unusable(snapshot: Snapshot, *, target: str, drop: Sequence[str]) -> None:
     """Raise BadInput with a sentence when the table cannot be prepared; return when it can."""
-    if frame.height == 0:
+    if snapshot.rows == 0:
         raise BadInput("The table has no rows.")
-    if target not in frame.columns:
-        raise BadInput(str(unknown("Target column", target, frame.columns)))
+    names = [column.name for column in snapshot.columns]
+    if target not in names:
+        raise BadInput(str(unknown("Target column", target, names)))
     for name in drop:
-        if name not in frame.columns:
-            raise BadInput(f"{unknown('Column', name, frame.columns)} It is named in drop=.")
+        if name not in names:
+            raise BadInput(f"{unknown('Column', name, names)} It is named in drop=.")
     if target in drop:
         raise BadInput(f"Column {target!r} is the target and is named in drop= as well. Take it out of drop=.")
-    _target(frame[target], task)
 
 
-def without_features(features: Sequence[Column], frame: pl.DataFrame) -> None:
+def without_features(snapshot: Snapshot, features: Sequence[Column]) -> None:
     """Raise BadInput when nothing is left to learn from, or a feature has no value at all."""
     if not features:
         raise BadInput(
-            "No feature is left: besides the target there are only dropped columns, times, bytes and lists. Times are no features by themselves; "
-            "add columns such as hour or weekday."
+            "No feature is left: besides the target there are only dropped columns, times, bytes and lists. Those are features only where a recipe "
+            "makes them some: transform=Recipe(recipe.dates('when'))."
         )
-    empty = [feature.name for feature in features if frame[feature.name].null_count() == frame.height]
-    if empty:
-        raise BadInput(f"{', '.join(map(repr, empty))}: no row has a value. Leave such columns out: drop={empty!r}.")
+    names = [feature.name for feature in features]
+    filled: set[str] = set()
+    for batch in batches(current().blobs, snapshot, names):
+        filled.update(name for name in batch.columns if batch[name].null_count() < batch.height)
+        # Mostly the first chunk tells.
+        if len(filled) == len(names):
+            return
+    empty = [name for name in names if name not in filled]
+    raise BadInput(f"{', '.join(map(repr, empty))}: no row has a value. Leave such columns out: drop={empty!r}.")
 
 
-def _target(target: pl.Series, task: Task) -> None:
+def unusable_target(target: pl.Series, task: Task) -> None:
+    """Raise BadInput when nothing can be learned to predict it, or the task is another one."""
     kind = kind_of(target.dtype)
     valid = target.drop_nulls()
     if kind == "float":

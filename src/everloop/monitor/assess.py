@@ -12,7 +12,7 @@ import polars as pl
 
 from everloop.core.live import Label, Prediction, Window
 from everloop.core.models import Evaluation, Signature
-from everloop.core.tables import ColumnProfile, Profile
+from everloop.core.profiles import ColumnProfile, Profile
 from everloop.core.verdict import Verdict, verdict
 from everloop.monitor.detectors.detector import Detector, Reference, Seen
 from everloop.monitor.detectors.estimated_performance import EstimatedPerformance, estimate

@@ -10,7 +10,8 @@ import msgspec
 
 from everloop.core.live import Decision, Prediction, Window
 from everloop.core.models import Candidate, Evaluation, Version
-from everloop.core.tables import Prepared, Profile
+from everloop.core.profiles import Profile
+from everloop.core.tables import Prepared
 from everloop.core.verdict import Finding, Verdict
 from everloop.monitor import pages
 from everloop.monitor.assess import DETECTORS, Assessment, Summarise, assess

@@ -8,11 +8,14 @@ from functools import singledispatch
 import msgspec
 
 from everloop.core.errors import EverloopError, NotFound
+from everloop.core.labelling import LabelSet
 from everloop.core.live import Decision, Label, Prediction, Window
 from everloop.core.models import Candidate, Evaluation, Metric, Version
+from everloop.core.profiles import Profile
 from everloop.core.record import Record
 from everloop.core.runs import Run
-from everloop.core.tables import Prepared, Profile, Schema, Snapshot
+from everloop.core.schemas import Schema
+from everloop.core.tables import Prepared, Snapshot
 from everloop.core.verdict import Verdict
 from everloop.store import approvals, captures, labels, ledger, records, registry, runs
 from everloop.store.database import Transaction
@@ -174,6 +177,11 @@ def _(record: Snapshot) -> str:
 
 
 @summary.register
+def _(record: LabelSet) -> str:
+    return f"{record.rows:,} labels {record.target!r} of queue {record.queue!r}, after annotation {record.until}"
+
+
+@summary.register
 def _(record: Profile) -> str:
     return f"{record.rows} rows, {len(record.columns)} columns"
 
@@ -240,5 +248,5 @@ def _run_summary(run: Run) -> str:
 
 
 def _source_summary(snapshot: Snapshot) -> str:
-    named = [f"{part.get('locator', '')} ({part.get('rows', '?')} rows)" for part in snapshot.parts]
+    named = [f"{part.get('locator', '')} ({part.get('rows', '?')} rows)" for part in snapshot.origins]
     return ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")

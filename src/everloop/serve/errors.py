@@ -35,6 +35,11 @@ class ModelFailed(EverloopError):
     """A model raised, or its answers do not fit the request."""
 
 
+class RowRefused(ModelFailed):
+    """The transform inside the model cannot read a value of a row, such as an image that is none. Said by a champion it is the caller's fault; a challenger
+    that says so may be wrong, and the champion is asked."""
+
+
 class CannotAnswer(Broken):
     """A version that opens, but raises on a row that it answered in its evaluation."""
 
@@ -52,6 +57,7 @@ STATUS: dict[type[EverloopError], int] = {
     TooLarge: 413,
     WrongType: 415,
     BadInput: 422,
+    RowRefused: 422,
     ModelFailed: 500,
     CaptureFailed: 503,
     Busy: 503,

@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from everloop.core.errors import Busy
+from everloop.core.errors import BadInput, Busy
 from everloop.core.live import Role
 from everloop.serve.capture import Captures
 from everloop.serve.decode import Row
-from everloop.serve.errors import ModelFailed
+from everloop.serve.errors import ModelFailed, RowRefused
 from everloop.serve.frame import Plain, to_plain
 from everloop.serve.limits import Limits
 from everloop.serve.load import Loaded, limit_threads
@@ -97,13 +97,25 @@ class Lane:
         self._meter.batch_rows.observe(rows)
         quick = self.loaded.pace.expects(rows) <= self._limits.inline_s
         if quick and not any(work.role == "shadow" for work in batch):
-            self._finish(batch, answer(self.loaded, batch))
+            self._finish(batch, self._answer(batch))
             if self._queue:
                 self._schedule()
             return
         self._running = True
-        running = asyncio.get_running_loop().run_in_executor(self._thread, answer, self.loaded, batch)
+        running = asyncio.get_running_loop().run_in_executor(self._thread, self._answer, batch)
         running.add_done_callback(lambda done: self._returned(batch, done))
+
+    def _answer(self, batch: Sequence[Work]) -> list[Answered | Exception]:
+        """Also counts what is out of the contract: a row that breaks a rule is answered, and shown."""
+        contract = self.loaded.contract
+        if contract is not None:
+            check = contract.check
+            for work in batch:
+                if work.role is not None:
+                    for row in work.rows:
+                        if found := check(row):
+                            self._meter.out_of_contract(found)
+        return answer(self.loaded, batch)
 
     def _returned(self, batch: list[Work], done: asyncio.Future[list[Answered | Exception]]) -> None:
         self._running = False
@@ -155,7 +167,8 @@ def answer(loaded: Loaded, batch: Sequence[Work]) -> list[Answered | Exception]:
         whole = ask(loaded, rows)
     except ModelFailed as error:
         if len(batch) == 1:
-            log.error("%s", error, exc_info=error.__cause__)
+            if not isinstance(error, RowRefused):
+                log.error("%s", error, exc_info=error.__cause__)
             return [error]
         return [found for work in batch for found in answer(loaded, [work])]
     loaded.pace.note(time.perf_counter() - began, len(rows))
@@ -171,7 +184,7 @@ def answer(loaded: Loaded, batch: Sequence[Work]) -> list[Answered | Exception]:
 
 
 def ask(loaded: Loaded, rows: Sequence[Row]) -> Answered:
-    """One model call. ModelFailed when it raises, or answers another number of rows or of classes."""
+    """One model call. RowRefused when its transform cannot read a value, ModelFailed when it raises, or answers another number of rows or of classes."""
     name = loaded.name
     try:
         outputs, probabilities = loaded.model.predict(loaded.framer(rows))
@@ -183,5 +196,7 @@ def ask(loaded: Loaded, rows: Sequence[Row]) -> Answered:
             )
         plain = [to_plain(value) for value in outputs.tolist()]
         return Answered(plain, None if probabilities is None else probabilities.tolist())
+    except BadInput as error:
+        raise RowRefused(str(error)) from error
     except (Exception, SystemExit) as error:
         raise ModelFailed(f"Model {name} failed on these rows ({type(error).__name__}: {str(error)[:200]}).") from error

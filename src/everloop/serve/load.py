@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from everloop.core.errors import Broken, EverloopError, NotFound
 from everloop.core.models import Candidate, Evaluation, Signature, Version
+from everloop.core.rules.rows import RowCheck, compile_row
 from everloop.core.tables import Kind
 from everloop.serve.decode import Row, RowDecoder
 from everloop.serve.errors import CannotAnswer
 from everloop.serve.frame import Framer, Plain, to_plain
-from everloop.store import records, tables
+from everloop.store import contracts, records, tables
 from everloop.store.models import open_version
 from everloop.store.registry import Registered
 from everloop.store.workspace import Workspace
@@ -56,11 +57,14 @@ class Pace:
 class Loaded:
     """A version in memory with what its signature compiles to."""
 
-    def __init__(self, registered: Registered, signature: Signature, model: Predictor, pace: Pace) -> None:
+    def __init__(
+        self, registered: Registered, signature: Signature, model: Predictor, pace: Pace, contract: RowCheck | None = None
+    ) -> None:
         self.registered = registered
         self.signature = signature
         self.model = model
         self.pace = pace
+        self.contract = contract
         self.decoder = RowDecoder(signature)
         self.framer = Framer(signature)
         self.name = f"{registered.loop!r} version {registered.number}"
@@ -88,7 +92,19 @@ def load(workspace: Workspace, registered: Registered) -> Loaded:
         # An invented row may be one that the model rightly refuses.
         log.info("%s was not warmed up: %s", registered.name, error)
         pace = Pace(_SLOW_S, 0.0)
-    return Loaded(registered, candidate.signature, model, pace)
+    return Loaded(registered, candidate.signature, model, pace, contract_of(workspace, registered, candidate.signature))
+
+
+def contract_of(workspace: Workspace, registered: Registered, signature: Signature) -> RowCheck | None:
+    """The check of rows by the schema that the version was released with. None when there is none, or it is not understood any more: rows are
+    answered without it."""
+    try:
+        with workspace.read() as tx:
+            schema = contracts.find(tx, registered)
+        return None if schema is None else compile_row(schema, signature.inputs)
+    except EverloopError as error:
+        log.warning("Rows for %s are not held against its schema: %s", registered.name, error)
+        return None
 
 
 def golden_row(workspace: Workspace, registered: Registered, candidate: Candidate) -> Row | None:

@@ -7,10 +7,12 @@ whichever worker is asked adds them up.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from everloop.core.rules.rows import Broken
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -20,10 +22,20 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 10000)
 class LaneMeter:
     """The bound children of one version."""
 
-    def __init__(self, batch_rows: Histogram, dropped: Counter, failed: Counter) -> None:
+    def __init__(self, batch_rows: Histogram, dropped: Counter, failed: Counter, broken: Callable[[Broken], Counter]) -> None:
         self.batch_rows = batch_rows
         self.shadow_dropped = dropped
         self.challenger_failed = failed
+        self._child = broken
+        self._broken: dict[Broken, Counter] = {}
+
+    def out_of_contract(self, found: Iterable[Broken]) -> None:
+        """One row, and the rules of the schema that it breaks."""
+        for one in found:
+            child = self._broken.get(one)
+            if child is None:
+                child = self._broken[one] = self._child(one)
+            child.inc()
 
 
 class Metrics:
@@ -45,13 +57,24 @@ class Metrics:
         self._failed = Counter(
             "everloop_challenger_failures", "Requests on which a challenger failed; the champion answered.", version, registry=registry
         )
+        self._broken = Counter(
+            "everloop_rows_out_of_contract",
+            "Rows that break a rule of the schema which the version was released with. They are answered.",
+            [*version, "check", "subject"],
+            registry=registry,
+        )
         self._bound: dict[tuple[str, int, str, int], Counter] = {}
         self._timed: dict[str, Histogram] = {}
         self._counted: dict[tuple[str, int], Counter] = {}
 
     def lane(self, model: str, version: int) -> LaneMeter:
         labels = (model, str(version))
-        return LaneMeter(self._batch_rows.labels(*labels), self._dropped.labels(*labels), self._failed.labels(*labels))
+        return LaneMeter(
+            self._batch_rows.labels(*labels),
+            self._dropped.labels(*labels),
+            self._failed.labels(*labels),
+            lambda broken: self._broken.labels(*labels, broken.check, broken.subject),
+        )
 
     def count(self, model: str, version: int, role: str, status: int) -> None:
         """One request; `version` 0 when none was chosen."""

@@ -56,12 +56,25 @@ def prove(workspace: Workspace, registered: Registered, evaluation: Evaluation, 
             "parity", registered.version, [Finding(check="answered", passed=False, message=str(error), observed=0, limit=golden.height)]
         )
     expected = _expected(golden, loaded.signature)
-    sendable, bodies = _bodies(golden, loaded.signature)
-    app = App(_router(loaded))
-    groups = [sendable[start : start + _ROWS_A_REQUEST] for start in range(0, len(sendable), _ROWS_A_REQUEST)]
-    groups += [[row] for row in sendable[:_ALONE]]
-    answered, refused = asyncio.run(_ask(app, registered, groups, bodies))
-    return verdict("parity", registered.version, _findings(golden.height, sendable, expected, answered, refused, tolerance=tolerance))
+    return verdict("parity", registered.version, through_server(loaded, golden, expected, tolerance=tolerance))
+
+
+def through_server(
+    loaded: Loaded, rows: pl.DataFrame, expected: Sequence[One], *, alone: int = _ALONE, again: bool = False, tolerance: float = 1e-6
+) -> list[Finding]:
+    """Send rows a hundred a request, and `alone` of them one a request; what came back against what was expected, as findings `answered`, `outputs` and
+    `probabilities`. With `again` all are sent once more, in reverse and seven a request: who keeps a state between requests answers otherwise then."""
+    sendable, bodies = _bodies(rows, loaded.signature)
+    groups = _in_groups(sendable, _ROWS_A_REQUEST) + _in_groups(sendable[:alone], 1)
+    if again:
+        groups += _in_groups(sendable[::-1], 7)
+    answered, refused = asyncio.run(_ask(App(_router(loaded)), loaded.registered, groups, bodies))
+    asked = sum(map(len, groups))
+    return _findings(rows.height, sendable, expected, answered, refused, asked=asked, tolerance=tolerance)
+
+
+def _in_groups(rows: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def _expected(golden: pl.DataFrame, signature: Signature) -> list[One]:
@@ -137,13 +150,13 @@ def _findings(
     answered: Sequence[tuple[int, One]],
     refused: Sequence[str],
     *,
+    asked: int,
     tolerance: float,
 ) -> list[Finding]:
     wrong = [(row, one) for row, one in answered if not same_output(expected[row].output, one.output, tolerance=tolerance)]
     gaps = [(distance(expected[row].probabilities, one.probabilities), row, one) for row, one in answered]
     far = [(row, one) for gap, row, one in gaps if gap > tolerance]
     worst = max((gap for gap, _, _ in gaps), default=0.0)
-    asked = len(sendable) + min(_ALONE, len(sendable))
     findings = [
         Finding(
             check="answered",

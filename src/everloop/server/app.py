@@ -26,7 +26,7 @@ GRACE_S = 5
 
 
 def create_app(workspace: Workspace, *, allowed_hosts: Sequence[str] = LOOPBACK, token: str | None = None) -> FastAPI:
-    """Pages at `/`, their JSON twins below `/api`, all behind the guards. Read-only; the workspace stays the caller's to close.
+    """Pages at `/`, their JSON twins below `/api`, all behind the guards. Only labels can be changed from here; the workspace stays the caller's to close.
 
     `allowed_hosts` are the names (without port) under which it answers; `token` is asked for on every route when it is given. Raises BadInput when
     either is empty.

@@ -1,7 +1,8 @@
 """In front of every route: who may ask, under which name, and what each answer forbids the browser.
 
 A page of a foreign site can make a browser send requests here under that site's own name (DNS rebinding); it cannot forge the
-Host header, so that one is compared with the names we go by. Nothing that happens behind the guards gets out as a traceback.
+Host header, so that one is compared with the names we go by. It can also send a form here under our name (request forgery); it cannot
+forge Sec-Fetch-Site and Origin, by which the browser says where a form came from. Nothing that happens behind the guards gets out as a traceback.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    # Nothing is told to others; with no-referrer, browsers would not say of our own forms either that they are ours.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+SAFE = ("GET", "HEAD", "OPTIONS")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s:\[\]/@?#]+)(:\d{1,5})?", re.IGNORECASE)
 
 
@@ -64,7 +67,7 @@ class Guards:
                 _protect(message, scope["path"])
             await send(message)
 
-        refusal = self._refusal(Headers(scope=scope))
+        refusal = self._refusal(scope["method"], Headers(scope=scope))
         if refusal is not None:
             status, sentence, headers = refusal
             await answer(scope["path"], status, sentence, headers)(scope, receive, guarded)
@@ -78,7 +81,7 @@ class Guards:
             sentence = f"Something happened that should not ({type(error).__name__}). The server's log has the details."
             await answer(scope["path"], 500, sentence)(scope, receive, guarded)
 
-    def _refusal(self, headers: Headers) -> tuple[int, str, dict[str, str]] | None:
+    def _refusal(self, method: str, headers: Headers) -> tuple[int, str, dict[str, str]] | None:
         hosts = headers.getlist("host")
         found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if found is None:
@@ -87,6 +90,8 @@ class Guards:
             return 421, f"This server does not go by the name {found['name']!r:.80}. Use one of: {', '.join(sorted(self._hosts))}.", {}
         if self._token is not None and not self._is_known(headers.getlist("authorization")):
             return 401, "A token is needed: send 'Authorization: Bearer TOKEN'.", {"WWW-Authenticate": 'Bearer realm="everloop"'}
+        if method not in SAFE and not _is_ours(headers, hosts[0]):
+            return 403, "The request comes from a page of another site. Only pages of this server, and programs, can change something.", {}
         return None
 
     def _is_known(self, given: list[str]) -> bool:
@@ -96,6 +101,14 @@ class Guards:
         scheme, _, token = given[0].partition(" ")
         same = hmac.compare_digest(token.strip().encode("latin-1"), self._token)
         return same and scheme.lower() == "bearer"
+
+
+def _is_ours(headers: Headers, host: str) -> bool:
+    """Whether a browser says that the request was made by a page of ours. Programs send neither header: what they may do, the token says."""
+    sites, origins = headers.getlist("sec-fetch-site"), headers.getlist("origin")
+    if sites:
+        return sites in (["same-origin"], ["none"])
+    return not origins or (len(origins) == 1 and origins[0].lower() in (f"http://{host.lower()}", f"https://{host.lower()}"))
 
 
 def _plain(host: str) -> str:

@@ -5,11 +5,26 @@ looks something up.
 """
 
 from everloop.steps.ends import nothing_new, refuse, release, stop
-from everloop.steps.lookup import champion, check, check_gates, gates, known_as, person, slices, stamp
-from everloop.steps.stages import consent, contract, fit, ingest, judge, pinned, prepare, profile, prove, register, score, validate
+from everloop.steps.lookup import before, champion, check, check_gates, gates, known_as, person, slices, snapshot_id, stamp
+from everloop.steps.stages import (
+    consent,
+    contract,
+    enter,
+    fit,
+    ingest,
+    judge,
+    leakage,
+    pinned,
+    prepare,
+    profile,
+    prove,
+    register,
+    score,
+    validate,
+)
 from everloop.steps.watching import advance, deliver_pages, observe, trigger
 
 __all__ = [
-    "advance", "champion", "check", "check_gates", "consent", "contract", "deliver_pages", "fit", "gates", "ingest", "judge", "known_as", "nothing_new",
-    "observe", "person", "pinned", "prepare", "profile", "prove", "refuse", "register", "release", "score", "slices", "stamp", "stop", "trigger", "validate",
+    "advance", "before", "champion", "check", "check_gates", "consent", "contract", "deliver_pages", "enter", "fit", "gates", "ingest", "judge", "known_as", "leakage", "nothing_new",
+    "observe", "person", "pinned", "prepare", "profile", "prove", "refuse", "register", "release", "score", "slices", "snapshot_id", "stamp", "stop", "trigger", "validate",
 ]  # fmt: skip

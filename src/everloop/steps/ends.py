@@ -8,30 +8,32 @@ from typing import Any
 import msgspec
 
 from everloop.core.models import Candidate, Evaluation
-from everloop.core.tables import Schema, Snapshot
+from everloop.core.schemas import Schema
+from everloop.core.tables import Snapshot
 from everloop.core.verdict import Verdict
 from everloop.engine.run import conclude
 from everloop.engine.step import step
 from everloop.project import Loop
 from everloop.steps.lookup import current_run, rollout, schema_file
-from everloop.store import ledger, registry
+from everloop.store import contracts, ledger, registry
 from everloop.store.registry import Registered
 from everloop.store.workspace import current
 
 
 @step(effect=True)
 def stop(loop: Loop, data: Snapshot, verdict: Verdict) -> None:
-    """Schema skew: nothing is trained, a person is called."""
+    """Schema skew, or a leak: nothing is trained, a person is called."""
     from everloop.monitor.pages import page
 
     broken = "; ".join(finding.message.rstrip(".") for finding in verdict.failures)
-    reason = f"The data of {loop.name!r} do not fit its schema: {broken}. Nothing was trained; the champion stays."
+    what, rule = ("leak what a model must not know", "leakage") if verdict.question == "leakage" else ("do not fit its schema", "schema")
+    reason = f"The data of {loop.name!r} {what}: {broken}. Nothing was trained; the champion stays."
     evidence = {"findings": msgspec.to_builtins(verdict.failures)}
     run = current_run()
     with current().write() as tx:
         about = (run, verdict.id, data.id)
-        ledger.append(tx, loop=loop.name, rule="schema", action="stop", reason=reason, about=about, evidence=evidence, actor=run)
-        page(tx, loop=loop.name, rule="schema", reason=reason, actor=run, at=time.time(), about=about, evidence=evidence, sinks=loop.sinks)
+        ledger.append(tx, loop=loop.name, rule=rule, action="stop", reason=reason, about=about, evidence=evidence, actor=run)
+        page(tx, loop=loop.name, rule=rule, reason=reason, actor=run, at=time.time(), about=about, evidence=evidence, sinks=loop.sinks)
     _conclude("stopped", reason, data=data, verdict=verdict)
 
 
@@ -61,8 +63,10 @@ def release(loop: Loop, version: Registered, *, schema: Schema, data: Snapshot, 
     from everloop.release.deploy import begin
 
     path = schema_file(loop.name)
-    if not path.exists():
+    if loop.schema is None and not path.exists():
         save(schema, path)
+    with current().write() as tx:
+        contracts.keep(tx, version, schema)
     decision = begin(current(), version, rollout(loop), now=time.time(), actor=current_run())
     shown = ", ".join(metric_text(metric) for metric in evaluation.metrics if not metric.slice)
     _conclude(

@@ -12,9 +12,10 @@ from typing import Any
 from everloop.core.errors import unknown
 from everloop.core.models import Candidate, Task
 from everloop.core.ports import Place
-from everloop.core.tables import Schema
+from everloop.core.schemas import Schema
+from everloop.core.tables import Snapshot
 from everloop.project import Loop
-from everloop.store import ledger, records, registry
+from everloop.store import datasets, ledger, records, registry
 from everloop.store.registry import Registered
 from everloop.store.workspace import current
 
@@ -64,15 +65,32 @@ def stamp(loop: Loop) -> str:
     return loop.source.stamp(place(loop.name))
 
 
+def before(loop: Loop) -> Snapshot | None:
+    """What the new snapshot grows from; None when each is taken for itself."""
+    if loop.ingest == "full":
+        return None
+    with current().read() as tx:
+        return datasets.newest(tx, loop.name)
+
+
+def snapshot_id(text: str) -> str:
+    """The id of the snapshot that a person names: `bike@golden`, `bike@2026-11-20`, or a beginning of the id itself."""
+    with current().read() as tx:
+        return datasets.resolve(tx, text).id
+
+
 def schema_file(loop: str) -> Path:
     return current().project / "schemas" / f"{loop}.json"
 
 
-def declared_schema(loop: str) -> Schema | None:
-    """The schema beside the user's code, if it was written yet."""
-    from everloop.data.schema import load
+def declared_schema(loop: Loop) -> Schema | None:
+    """The schema that the loop was given, in whatever form, else the one beside the user's code, if it was written yet."""
+    from everloop.data.schema import accept, load
 
-    path = schema_file(loop)
+    if loop.schema is not None:
+        given = current().project / loop.schema if isinstance(loop.schema, str | Path) else loop.schema
+        return accept(given, dataset=loop.name)
+    path = schema_file(loop.name)
     return load(path) if path.is_file() else None
 
 

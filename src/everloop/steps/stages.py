@@ -2,49 +2,62 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from everloop.core.models import Candidate, Evaluation, Task
 from everloop.core.ports import Source
-from everloop.core.tables import Prepared, Profile, Schema, Snapshot
+from everloop.core.profiles import Profile
+from everloop.core.schemas import Schema
+from everloop.core.tables import Prepared, Snapshot
 from everloop.core.verdict import Verdict
 from everloop.engine.step import step
 from everloop.project import Loop
 from everloop.steps.lookup import current_run, declared_schema, place
-from everloop.store import records
+from everloop.store import datasets, records
 from everloop.store.registry import Registered
 from everloop.store.workspace import current
 
 if TYPE_CHECKING:
+    from everloop.data.growth import Growth
     from everloop.data.prepare import Split
 
 
 @step
-def ingest(source: Source, dataset: str, stamp: str) -> Snapshot:
+def ingest(source: Source, dataset: str, stamp: str, growth: Growth, before: Snapshot | None) -> Snapshot:
     from everloop.data.ingest import take
 
-    return take(source, dataset=dataset, place=place(dataset))
+    return take(source, dataset=dataset, place=place(dataset), growth=growth, before=before)
 
 
 @step
 def pinned(id: str) -> Snapshot:
     """A snapshot that was taken before."""
     with current().read() as tx:
-        return records.load(tx, records.resolve(tx, id), Snapshot)
+        return records.load(tx, id, Snapshot)
+
+
+@step(effect=True)
+def enter(loop: Loop, data: Snapshot) -> None:
+    """Write down that the dataset is this now."""
+    from everloop.data.growth import mode_of
+
+    workspace = current()
+    with workspace.write() as tx:
+        datasets.note(tx, data, mode=mode_of(loop.ingest), by=current_run(), project=str(workspace.project))
 
 
 @step
 def profile(snapshot: Snapshot) -> Profile:
-    from everloop.data.profile import summarise
-    from everloop.store.tables import load_table
+    from everloop.data.tallies import profile_of
 
-    return summarise(load_table(current().blobs, snapshot.table), about=snapshot.id)
+    return profile_of(current().blobs, snapshot)
 
 
-def contract(profile: Any, *, dataset: str, target: str, drop: Sequence[str]) -> Schema:
-    """The schema beside the user's code; until it is written there, the one that the profile suggests."""
-    return declared_schema(dataset) or infer(profile, dataset=dataset, target=target, drop=drop).result()
+def contract(loop: Loop, profile: Any) -> Schema:
+    """The schema that the loop declares, or the one beside the user's code; until it is written there, the one that the profile suggests."""
+    return declared_schema(loop) or infer(profile, dataset=loop.name, target=loop.target, drop=loop.drop).result()
 
 
 @step
@@ -54,12 +67,16 @@ def infer(profile: Profile, *, dataset: str, target: str, drop: Sequence[str]) -
     return read_off(profile, dataset=dataset, target=target, drop=drop)
 
 
-@step
-def validate(snapshot: Snapshot, profile: Profile, schema: Schema) -> Verdict:
-    from everloop.data.validate import validate as judge_data
-    from everloop.store.tables import load_table
+def validate(snapshot: Any, profile: Any, schema: Schema) -> Any:
+    """The verdict on the data. What asks how old the data is asks anew each time; the rest is known as long as data and schema are the same."""
+    return hold_against_schema(snapshot, profile, schema, time.time() if schema.timely else None)
 
-    return judge_data(profile, snapshot.columns, schema, about=snapshot.id, frame=load_table(current().blobs, snapshot.table))
+
+@step(name="validate")
+def hold_against_schema(snapshot: Snapshot, profile: Profile, schema: Schema, now: float | None) -> Verdict:
+    from everloop.data.check import check
+
+    return check(current().blobs, snapshot, schema, profile=profile, now=now)
 
 
 @step
@@ -69,6 +86,13 @@ def prepare(
     from everloop.data.prepare import prepare as part_and_transform
 
     return part_and_transform(snapshot, target=target, drop=tuple(drop), split=split, transform=transform, task=task, seed=seed)
+
+
+@step
+def leakage(snapshot: Snapshot, prepared: Prepared, *, split: Split | None, allow: Sequence[str]) -> Verdict:
+    from everloop.data.leakage import check_prepared
+
+    return check_prepared(current(), snapshot, prepared, split=split, allow=tuple(allow))
 
 
 @step

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from everloop.core import plugins
 from everloop.core.live import Decision
-from everloop.core.ports import Place
+from everloop.core.ports import Extract, Place, Restart
 from everloop.project import Loop
 from everloop.steps.lookup import rollout
 from everloop.store import registry, runs
@@ -71,10 +71,19 @@ def _rows_now(workspace: Workspace, loop: Loop) -> tuple[str, int]:
         with workspace.read() as tx:
             known = registry.cursor(tx, loop.name, "source")
         if known.get("stamp") != stamp:
-            known = {"stamp": stamp, "rows": loop.source.read(here).table.height}
+            known = {"stamp": stamp, "rows": _count(loop.source.read(here))}
             with workspace.write() as tx:
                 registry.put_cursor(tx, loop.name, "source", known)
     return stamp, int(known["rows"])
+
+
+def _count(extract: Extract) -> int:
+    """Rows of an extract, one batch in memory at a time."""
+    while True:
+        try:
+            return sum(batch.height for batch in extract.batches())
+        except Restart:
+            continue
 
 
 def advance(workspace: Workspace, loop: Loop, *, now: float, actor: str) -> list[Decision]:

@@ -13,8 +13,9 @@ import struct
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -28,6 +29,21 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 _HEADER = struct.Struct(">II")
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Prediction)
+
+
+class Spot(NamedTuple):
+    """Where in a segment a prediction's bytes lie."""
+
+    segment: str
+    start: int
+    end: int
+
+
+class _Head(msgspec.Struct):
+    id: str
+
+
+_head_decoder = msgspec.msgpack.Decoder(_Head)
 
 
 class Writer:
@@ -98,8 +114,9 @@ def frames(folder: Path, loop: str, after: Position | None = None) -> Iterator[t
     """(segment, byte offset behind the frame, prediction) behind `after`, as `stream` orders them, one segment in memory at a time."""
     position = after or {}
     for path in _segments(folder, loop):
-        for prediction, end in _frames(path, position.get(path.stem, 0)):
-            yield path.stem, end, prediction
+        segment = path.stem
+        for prediction, end in _frames(path, position.get(segment, 0)):
+            yield segment, end, prediction
 
 
 def tail(folder: Path, loop: str, rows: int, wanted: Callable[[Prediction], bool]) -> tuple[Position, Prediction | None]:
@@ -145,6 +162,49 @@ def find(folder: Path, id: str) -> Prediction:
     raise NotFound(f"Prediction {id!r} is not among those captured in {folder}.")
 
 
+def sizes(folder: Path, loop: str) -> Position:
+    """How long each segment is now: a position at its end, unless half a frame lies there."""
+    return {path.stem: path.stat().st_size for path in _segments(folder, loop)}
+
+
+def ids_behind(folder: Path, loop: str, segment: str, offset: int) -> set[str]:
+    """The ids of a segment's predictions behind a byte offset."""
+    return {_head_decoder.decode(body).id for body, _ in _bodies(folder / loop / f"{segment}.seg", offset)}
+
+
+def segment_of(id: str) -> str:
+    """The segment that a prediction's id was given out for."""
+    return id.partition("p-")[2].rpartition("-")[0]
+
+
+def locate(folder: Path, loop: str, ids: Collection[str]) -> dict[str, Spot]:
+    """Where those predictions lie that were captured here. Reads the segments that the ids name, one in memory at a time; and later ones
+    for an id that is not where it should be, as `find` does."""
+    wanted: dict[str, set[str]] = {}
+    for id in ids:
+        wanted.setdefault(segment_of(id), set()).add(id)
+    found: dict[str, Spot] = {}
+    strays: set[str] = set()
+    for path in _segments(folder, loop):
+        here = wanted.get(path.stem, set[str]())
+        if here or strays:
+            spots = _spots(path, here | strays)
+            found |= spots
+            strays = (strays | here) - spots.keys()
+    return found
+
+
+def load(folder: Path, loop: str, spots: Sequence[Spot]) -> list[Prediction]:
+    """The predictions at those places, in that order."""
+    found: dict[Spot, Prediction] = {}
+    for segment in {spot.segment for spot in spots}:
+        with (folder / loop / f"{segment}.seg").open("rb") as file:
+            for spot in spots:
+                if spot.segment == segment:
+                    found[spot] = _decoder.decode(os.pread(file.fileno(), spot.end - spot.start, spot.start))
+    return [found[spot] for spot in spots]
+
+
 def loops(folder: Path) -> list[str]:
     """The loops that have captured predictions."""
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
@@ -154,7 +214,22 @@ def _segments(folder: Path, loop: str) -> list[Path]:
     return sorted((folder / loop).glob("*.seg"))
 
 
+def _spots(path: Path, ids: Collection[str]) -> dict[str, Spot]:
+    found: dict[str, Spot] = {}
+    for body, end in _bodies(path, 0):
+        id = _head_decoder.decode(body).id
+        if id in ids:
+            found[id] = Spot(path.stem, end - len(body), end)
+    return found
+
+
 def _frames(path: Path, offset: int) -> Iterator[tuple[Prediction, int]]:
+    for body, end in _bodies(path, offset):
+        yield _decoder.decode(body), end
+
+
+def _bodies(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
+    """The bytes of each sound frame behind `offset`, and the offset behind it."""
     with path.open("rb") as file:
         file.seek(offset)
         data = file.read()
@@ -166,4 +241,4 @@ def _frames(path: Path, offset: int) -> Iterator[tuple[Prediction, int]]:
         if length == 0 or len(body) < length or zlib.crc32(body) != checksum:
             return
         at += _HEADER.size + length
-        yield _decoder.decode(body), offset + at
+        yield body, offset + at

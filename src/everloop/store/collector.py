@@ -18,7 +18,7 @@ import msgspec
 
 from everloop.core.artifacts import Artifact, Reached
 from everloop.core.record import COLLECTED, Where
-from everloop.core.tables import Snapshot
+from everloop.core.tables import Chunk, Snapshot
 from everloop.store import ledger, owner, records, registry, sweep, traces
 from everloop.store.alone import exclusively, one_collection
 from everloop.store.database import Transaction
@@ -262,8 +262,9 @@ def _fade(tx: Transaction, reach: Reach) -> None:
     """A snapshot that stays as memory says that its table is gone: then taking the same data again gives it a new one."""
     for id, body in bodies(tx, [id for id in reach.memory if id.startswith("snapshot-")]):
         record = records.decode(body)
-        if isinstance(record, Snapshot) and record.table != COLLECTED and ("blob", record.table) not in reach.names:
-            faded = msgspec.structs.replace(record, table=COLLECTED)
+        if isinstance(record, Snapshot) and not record.collected and not reach.names.issuperset(record.keeps().values()):
+            gone = tuple(Chunk(blob=COLLECTED, rows=chunk.rows, bytes=0, digest=chunk.digest) for chunk in record.chunks)
+            faded = msgspec.structs.replace(record, chunks=gone)
             tx.sql("UPDATE records SET body = :body WHERE id = :id", {"id": id, "body": records.encode(faded)})
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["HEAD", "Database", "Rows", "Transaction", "insert_new", "serialise", "sqlite_path", "sqlite_url", "upsert"]
 
 # The newest migration in `migrations/versions`; a test compares the two.
-HEAD = "0002"
+HEAD = "0004"
 
 LOCK_TIMEOUT_S = 30
 _ADVISORY_LEDGER = 0x65766C6F

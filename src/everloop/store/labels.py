@@ -13,6 +13,8 @@ from everloop.store.database import Transaction, insert_new
 from everloop.store.schema import labels
 
 Value = bool | int | float | str
+Arrival = tuple[float, str]
+"""Where a label stands among those of its loop, in the order of arrival: its time, and its prediction's id where times are equal."""
 
 
 def add(tx: Transaction, loop: str, values: Mapping[str, Value], *, at: float | None = None) -> tuple[int, list[str]]:
@@ -36,6 +38,31 @@ def get(tx: Transaction, predictions: Iterable[str]) -> dict[str, Label]:
 
 def count(tx: Transaction, loop: str) -> int:
     return tx.execute(sa.select(sa.func.count()).select_from(labels).where(labels.c.loop == loop)).scalar_one()
+
+
+def count_until(tx: Transaction, loop: str, last: Arrival) -> int:
+    """How many labels stand at `last` or before it. More than there were when it was the last one: their transactions ended later."""
+    return tx.sql(f"SELECT count(*) FROM labels WHERE loop = :loop AND NOT {_BEHIND}", _at(loop, last)).value()  # noqa: S608  # words of ours
+
+
+def newest(tx: Transaction, loop: str) -> Arrival | None:
+    """Where the last label stands."""
+    return tx.sql("SELECT at, prediction FROM labels WHERE loop = :loop ORDER BY at DESC, prediction DESC LIMIT 1", {"loop": loop}).first()  # type: ignore[return-value]
+
+
+def behind(tx: Transaction, loop: str, last: Arrival | None, *, limit: int) -> list[Label]:
+    """The next labels in the order of arrival."""
+    where, params = (f"AND {_BEHIND}", _at(loop, last)) if last is not None else ("", {"loop": loop})
+    text = f"SELECT prediction, loop, value, at FROM labels WHERE loop = :loop {where} ORDER BY at, prediction LIMIT :limit"  # noqa: S608
+    rows = tx.sql(text, {**params, "limit": limit})
+    return [Label(prediction=prediction, loop=loop, value=json.loads(value), at=at) for prediction, loop, value, at in rows]
+
+
+_BEHIND = "(at > :at OR (at = :at AND prediction > :prediction))"
+
+
+def _at(loop: str, last: Arrival) -> dict[str, object]:
+    return {"loop": loop, "at": last[0], "prediction": last[1]}
 
 
 def of(tx: Transaction, loop: str) -> dict[str, Label]:

@@ -28,6 +28,8 @@ COLLECTOR = "collector"
 """The cursor in which collections leave notes for each other."""
 
 _PAGE = 1000
+# What comes next is compared with these, and grows from them.
+_NEWEST_TAKES = "SELECT snapshot FROM takes WHERE number = (SELECT max(number) FROM takes AS later WHERE later.dataset = takes.dataset)"
 _ID = re.compile(r"[a-z]+-[0-9a-f]{24}")
 _BEGINNING = re.compile(r"[a-z]+-[0-9a-f]{4,23}")
 # Kinds of which some record names a blob: the bodies of the others need not be read.
@@ -116,6 +118,9 @@ class Reach:
             found |= {version, candidate}
             self.names.add(("tree", model))
         found |= {pin.id for pin in pins.find(tx)}
+        found |= {id for (id,) in tx.sql("SELECT snapshot FROM aliases")}
+        found |= {id for (id,) in tx.sql(_NEWEST_TAKES)}
+        found |= {id for (id,) in tx.sql("SELECT snapshot FROM queues")}
         for note in notes(tx):
             if not going_on.isdisjoint(note.runs):
                 for artifact in note.artifacts:
@@ -128,6 +133,7 @@ class Reach:
         told: set[str] = set()
         told.update(id for (id,) in _paged(tx, "id", "records", "id", "EXISTS (SELECT 1 FROM mentions WHERE mentions.about = records.id)"))
         told.update(id for (id,) in _paged(tx, "id", "records", "id", "kind = 'window'"))
+        told.update(id for (id,) in tx.sql("SELECT DISTINCT snapshot FROM takes"))
         judged = "role = 'about' AND EXISTS (SELECT 1 FROM records WHERE records.id = links.parent AND records.kind = 'window')"
         told.update(child for (child,) in _paged(tx, "child", "links", "child", judged))
         for loop, name, body in tx.sql("SELECT loop, name, body FROM cursors"):

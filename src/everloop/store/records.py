@@ -9,14 +9,17 @@ from typing import TypeVar
 import msgspec
 
 from everloop.core.errors import BadInput, Broken, NotFound
+from everloop.core.labelling import LabelSet
 from everloop.core.live import Window
 from everloop.core.models import Candidate, Evaluation, Version
+from everloop.core.profiles import Profile
 from everloop.core.record import COLLECTED, Record
-from everloop.core.tables import Prepared, Profile, Schema, Snapshot
+from everloop.core.schemas import Schema
+from everloop.core.tables import Prepared, Snapshot
 from everloop.core.verdict import Verdict
 from everloop.store.database import Transaction
 
-AnyRecord = Snapshot | Profile | Schema | Prepared | Candidate | Evaluation | Version | Verdict | Window
+AnyRecord = Snapshot | Profile | Schema | Prepared | Candidate | Evaluation | Version | Verdict | Window | LabelSet
 _decoder = msgspec.msgpack.Decoder(AnyRecord)
 
 R = TypeVar("R", bound=Record)

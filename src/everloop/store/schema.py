@@ -6,6 +6,7 @@ Times are seconds since the epoch (UTC) as doubles; documents are JSON text, rec
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Double,
     Index,
@@ -235,4 +236,98 @@ pages = Table(
     Column("tries", Integer, nullable=False),
     Column("error", Text, nullable=False),
     PrimaryKeyConstraint("decision", "sink"),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+takes = Table(
+    "takes",
+    metadata,
+    Column("dataset", String(200), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("snapshot", String(80), nullable=False),
+    Column("mode", String(16), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("project", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("new_bytes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("dataset", "number"),
+    Index("takes_by_snapshot", "snapshot"),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("dataset", String(200), nullable=False),
+    Column("alias", String(80), nullable=False),
+    Column("snapshot", String(80), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("by", String(200), nullable=False),
+    PrimaryKeyConstraint("dataset", "alias"),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("snapshot", String(80), nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+queue_items = Table(
+    "queue_items",
+    metadata,
+    Column("queue", String(200), nullable=False),
+    Column("row", String(80), nullable=False),
+    Column("position", BigInteger),
+    Column("rank", BigInteger, nullable=False),
+    Column("votes", Integer, nullable=False),
+    Column("skips", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    PrimaryKeyConstraint("queue", "row"),
+    Index("queue_items_by_rank", "queue", "state", "rank"),
+)
+
+queue_holds = Table(
+    "queue_holds",
+    metadata,
+    Column("queue", String(200), nullable=False),
+    Column("row", String(80), nullable=False),
+    Column("person", String(200), nullable=False),
+    Column("taken_at", Double, nullable=False),
+    Column("until", Double, nullable=False),
+    PrimaryKeyConstraint("queue", "row", "person"),
+)
+
+annotations = Table(
+    "annotations",
+    metadata,
+    Column("queue", String(200), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("row", String(80), nullable=False),
+    Column("person", String(200), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("seconds", Double),
+    Column("at", Double, nullable=False),
+    Column("token", String(80), nullable=False),
+    Column("undoes", BigInteger),
+    Column("origin", String(16), nullable=False),
+    PrimaryKeyConstraint("queue", "seq"),
+    UniqueConstraint("queue", "token"),
+    Index("annotations_by_row", "queue", "row", "person"),
+    Index("annotations_by_person", "queue", "person", "seq"),
+    Index("annotations_by_undoes", "queue", "undoes"),
 )

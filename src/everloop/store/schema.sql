@@ -197,8 +197,90 @@ CREATE TABLE pages (
     PRIMARY KEY (decision, sink)
 );
 
+CREATE TABLE datasets (
+    name VARCHAR(200) NOT NULL,
+    project TEXT NOT NULL,
+    owner VARCHAR(200) NOT NULL,
+    description TEXT NOT NULL,
+    created_at DOUBLE NOT NULL,
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE takes (
+    dataset VARCHAR(200) NOT NULL,
+    number INTEGER NOT NULL,
+    snapshot VARCHAR(80) NOT NULL,
+    mode VARCHAR(16) NOT NULL,
+    at DOUBLE NOT NULL,
+    seen_at DOUBLE NOT NULL,
+    "by" VARCHAR(200) NOT NULL,
+    project TEXT NOT NULL,
+    rows BIGINT NOT NULL,
+    bytes BIGINT NOT NULL,
+    new_bytes BIGINT NOT NULL,
+    PRIMARY KEY (dataset, number)
+);
+CREATE INDEX takes_by_snapshot ON takes (snapshot);
+
+CREATE TABLE aliases (
+    dataset VARCHAR(200) NOT NULL,
+    alias VARCHAR(80) NOT NULL,
+    snapshot VARCHAR(80) NOT NULL,
+    at DOUBLE NOT NULL,
+    "by" VARCHAR(200) NOT NULL,
+    PRIMARY KEY (dataset, alias)
+);
+
+CREATE TABLE queues (
+    name VARCHAR(200) NOT NULL,
+    snapshot VARCHAR(80) NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE queue_items (
+    queue VARCHAR(200) NOT NULL,
+    "row" VARCHAR(80) NOT NULL,
+    position BIGINT,
+    rank BIGINT NOT NULL,
+    votes INTEGER NOT NULL,
+    skips INTEGER NOT NULL,
+    state VARCHAR(16) NOT NULL,
+    PRIMARY KEY (queue, "row")
+);
+CREATE INDEX queue_items_by_rank ON queue_items (queue, state, rank);
+
+CREATE TABLE queue_holds (
+    queue VARCHAR(200) NOT NULL,
+    "row" VARCHAR(80) NOT NULL,
+    person VARCHAR(200) NOT NULL,
+    taken_at DOUBLE NOT NULL,
+    until DOUBLE NOT NULL,
+    PRIMARY KEY (queue, "row", person)
+);
+
+CREATE TABLE annotations (
+    queue VARCHAR(200) NOT NULL,
+    seq BIGINT NOT NULL,
+    "row" VARCHAR(80) NOT NULL,
+    person VARCHAR(200) NOT NULL,
+    action VARCHAR(16) NOT NULL,
+    value TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    seconds DOUBLE,
+    at DOUBLE NOT NULL,
+    token VARCHAR(80) NOT NULL,
+    undoes BIGINT,
+    origin VARCHAR(16) NOT NULL,
+    PRIMARY KEY (queue, seq),
+    UNIQUE (queue, token)
+);
+CREATE INDEX annotations_by_row ON annotations (queue, "row", person);
+CREATE INDEX annotations_by_person ON annotations (queue, person, seq);
+CREATE INDEX annotations_by_undoes ON annotations (queue, undoes);
+
 CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0002');
+INSERT INTO alembic_version (version_num) VALUES ('0004');

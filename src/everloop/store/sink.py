@@ -16,12 +16,14 @@ PIECE_BYTES = 1 << 20
 
 
 class Sink(io.RawIOBase):
-    """Bytes in order, no seeking. Beyond `large_bytes` they lie in a file at `place`, and `path` is that; closing removes it if it is still there."""
+    """Bytes in order, no seeking. Beyond `large_bytes` they lie in a file at `place`, and `path` is that; closing removes it if it is still there. `size` is how
+    many bytes were written."""
 
     def __init__(self, place: Path, *, large_bytes: int) -> None:
         super().__init__()
         self.path: Path | None = None
         self.blob = ""
+        self.size = 0
         self._place = place
         self._large_bytes = large_bytes
         self._hash = hashlib.sha256()
@@ -37,6 +39,7 @@ class Sink(io.RawIOBase):
             return 0
         view = view.cast("B")
         self._hash.update(view)
+        self.size += len(view)
         if self.path is None and len(self._memory) + len(view) < self._large_bytes:
             self._memory += view
         else:

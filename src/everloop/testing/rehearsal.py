@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from everloop.core.models import Candidate, Evaluation
 from everloop.core.runs import Run
 from everloop.core.tables import Snapshot
+
+if TYPE_CHECKING:
+    from everloop.project import Loop
+    from everloop.store.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -26,18 +33,10 @@ def rehearse(project: Path | str, *, home: Path, loop: str | None = None, params
 
     An exception of the project's own code comes out as it is.
     """
-    from everloop.project import choose, load
     from everloop.runner import perform, request
     from everloop.store import records, runs
-    from everloop.store.workspace import Workspace
 
-    chosen = choose(load(project), loop)
-    with Workspace(
-        project,
-        home=home / "everloop",
-        database_url=f"sqlite:///{home / 'everloop' / 'everloop.db'}",
-        blobs=str(home / "everloop" / "blobs"),
-    ) as workspace:
+    with open_rehearsed(project, home=home, loop=loop) as (workspace, chosen):
         run = perform(workspace, chosen, request(workspace, chosen.name, options={"params": params or {}}, foreground=True))
         with workspace.read() as tx:
             steps = runs.steps_of(tx, run.id)
@@ -52,3 +51,19 @@ def rehearse(project: Path | str, *, home: Path, loop: str | None = None, params
                 candidate=records.load(tx, made("candidate"), Candidate) if made("candidate") else None,
                 evaluation=records.load(tx, made("evaluation"), Evaluation) if made("evaluation") else None,
             )
+
+
+@contextmanager
+def open_rehearsed(project: Path | str, *, home: Path, loop: str | None = None) -> Iterator[tuple[Workspace, Loop]]:
+    """The scratch workspace under `home`, and the project's loop."""
+    from everloop.project import choose, load
+    from everloop.store.workspace import Workspace
+
+    chosen = choose(load(project), loop)
+    with Workspace(
+        project,
+        home=home / "everloop",
+        database_url=f"sqlite:///{home / 'everloop' / 'everloop.db'}",
+        blobs=str(home / "everloop" / "blobs"),
+    ) as workspace:
+        yield workspace, chosen

@@ -20,11 +20,27 @@ load_skops()
 import skops.io  # noqa: E402
 from skops.io.exceptions import UntrustedTypesFoundException  # noqa: E402
 
-# Beyond what skops trusts by itself (public scikit-learn estimators, arrays, plain values): parts of scikit-learn's own models.
+# Beyond what skops trusts by itself (public scikit-learn estimators, arrays, plain values): parts of scikit-learn's own models, and the fitted steps
+# of our recipes, whose attributes are plain values and arrays.
 # Tree, TreePredictor, KDTree and BallTree are followed without bounds checks, so a forged one could crash a process; they are
 # admitted because a folder is only opened when its digest is the one that this store recorded.
 TRUSTED = frozenset(
     {
+        "everloop.adapters.sklearn.recipe.categories.Hashed",
+        "everloop.adapters.sklearn.recipe.categories.MultiHot",
+        "everloop.adapters.sklearn.recipe.categories.OneHot",
+        "everloop.adapters.sklearn.recipe.categories.Ordinal",
+        "everloop.adapters.sklearn.recipe.fitted.FittedRecipe",
+        "everloop.adapters.sklearn.recipe.numbers.Bucket",
+        "everloop.adapters.sklearn.recipe.numbers.Impute",
+        "everloop.adapters.sklearn.recipe.numbers.Keep",
+        "everloop.adapters.sklearn.recipe.numbers.Scale",
+        "everloop.adapters.sklearn.recipe.own.Flatten",
+        "everloop.adapters.sklearn.recipe.own.Transformer",
+        "everloop.adapters.sklearn.recipe.pictures.Image",
+        "everloop.adapters.sklearn.recipe.sounds.Audio",
+        "everloop.adapters.sklearn.recipe.times.Dates",
+        "everloop.adapters.sklearn.recipe.words.Text",
         "numpy.dtype",
         "numpy.mean",
         "numpy.median",

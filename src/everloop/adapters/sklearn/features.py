@@ -1,6 +1,6 @@
 """Rows -> the array that the estimator was fitted on, by the fitted transformer.
 
-For few rows the standard recipe is done as plain array arithmetic: the same operations in the same order as scikit-learn's, without its
+For few rows the standard transform is done as plain array arithmetic: the same operations in the same order as scikit-learn's, without its
 checks, at a tenth of the time.
 """
 
@@ -14,7 +14,7 @@ import polars as pl
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from everloop.adapters.sklearn.transform import recipe_of
+from everloop.adapters.sklearn.transform import wants
 from everloop.core.errors import BadInput
 
 Array = np.ndarray[Any, Any]
@@ -29,12 +29,12 @@ class Features:
     def __init__(self, transformer: Any, columns: Sequence[str]) -> None:
         self.columns = list(columns)
         self._transformer = transformer
-        self._recipe = recipe_of(transformer)
+        self._wants = wants(transformer)
         self._numbers: Callable[[Array], Array] | None = None
         self._texts: list[_Lookup] = []
-        if self._recipe == "numeric":
+        if self._wants == "numeric":
             self._numbers = _scaling(transformer)
-        elif self._recipe == "mixed":
+        elif self._wants == "mixed":
             fitted = {name: (step, names) for name, step, names in transformer.transformers_}
             pipeline, self._numeric_names = fitted["numbers"]
             self._numbers = _scaling(pipeline) if self._numeric_names else None
@@ -47,10 +47,12 @@ class Features:
             if missing:
                 raise BadInput(f"The model needs the columns {', '.join(map(repr, missing))}, which the rows do not have.")
             rows = rows.select(self.columns)
-        if self._recipe == "numeric":
+        if self._wants == "numeric":
             assert self._numbers is not None
             return self._numbers(matrix(rows))
-        if self._recipe == "custom":
+        if self._wants == "recipe":
+            return self._transformer.transform(rows)
+        if self._wants == "custom":
             return self._transformer.transform(rows.to_pandas())
         if rows.height > FEW_ROWS:
             return self._transformer.transform(rows)

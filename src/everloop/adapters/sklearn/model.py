@@ -40,9 +40,14 @@ def save(transformer: Any, estimator: Any, folder: Path, signature: Signature, *
             },
         },
         signature=signature,
-        libraries=LIBRARIES,
+        libraries=libraries_of(transformer),
         nullable=nullable,
     )
+
+
+def libraries_of(transformer: Any) -> tuple[str, ...]:
+    """What opening the model needs: scikit-learn's world, and what a recipe decodes with."""
+    return (*LIBRARIES, *(name for name in getattr(transformer, "libraries", ()) if name not in LIBRARIES))
 
 
 def load(folder: Path, candidate: Candidate) -> TransformedModel:

@@ -34,14 +34,14 @@ def store(
         inputs=features, output=target, task=task, classes=classes_of(model, train.target) if task == "classification" else ()
     )
     nullable = frozenset(column.name for column in features if train.frame[column.name].null_count())
-    flavor, trusted, libraries = "sklearn", True, stored.LIBRARIES
+    flavor, trusted, libraries = "sklearn", True, stored.libraries_of(transformer)
     try:
         if not hasattr(model, "get_params"):
             raise CannotHold(f"{type(model).__name__} is no scikit-learn estimator")
         stored.save(transformer, model, folder, signature, nullable=nullable)
     except CannotHold:
         pickled.save(transformer, model, folder, signature, nullable=nullable, owner=owner)
-        flavor, trusted, libraries = "pickle", False, pickled.LIBRARIES
+        flavor, trusted, libraries = "pickle", False, tuple(dict.fromkeys((*pickled.LIBRARIES, *getattr(transformer, "libraries", ()))))
     return Fitted(signature=signature, flavor=flavor, trusted=trusted, estimator=name, params=params, libraries=libraries)
 
 

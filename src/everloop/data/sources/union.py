@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from everloop.core.ports import Extract, Restart
 from everloop.data.kinds import kind_of, normalise
 
 
@@ -21,14 +22,45 @@ def union(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
         return pl.DataFrame()
     types: dict[str, pl.DataType] = {}
     for part in parts:
-        for name, dtype in part.schema.items():
-            valid = part[name].null_count() < part.height
-            if name not in types or isinstance(types[name], pl.Null):
-                types[name] = dtype if valid else pl.Null()
-            elif valid:
-                types[name] = _common(types[name], dtype)
-    final = {name: pl.String() if isinstance(dtype, pl.Null) else dtype for name, dtype in types.items()}
-    return pl.concat([_as(part, final) for part in parts], rechunk=True)
+        types = widened(types, part)
+    return pl.concat([fitted(part, types) for part in parts], rechunk=True)
+
+
+def widened(types: Mapping[str, pl.DataType], part: pl.DataFrame) -> dict[str, pl.DataType]:
+    """The types that hold both what had `types` and the (normalised) rows of `part`. Null is the type of a column that has no value yet."""
+    found = dict(types)
+    for (name, dtype), nulls in zip(part.schema.items(), _nulls(part), strict=True):
+        valid = nulls < part.height
+        if name not in found or isinstance(found[name], pl.Null):
+            found[name] = dtype if valid else pl.Null()
+        elif valid:
+            found[name] = _common(found[name], dtype)
+    return found
+
+
+def fitted(part: pl.DataFrame, types: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """The rows with all columns of `types`, which hold them. A column that never had a value is text."""
+    wanted = {name: pl.String() if isinstance(dtype, pl.Null) else dtype for name, dtype in types.items()}
+    has = part.schema
+    if list(has.items()) == list(wanted.items()):
+        return part
+    series = dict(zip(has, part.get_columns(), strict=True))
+    empty = {name for name, nulls in zip(has, _nulls(part), strict=True) if nulls == part.height}
+    return pl.DataFrame(
+        [
+            _cast(series[name], dtype) if name in has and name not in empty else pl.Series(name, [None] * part.height, dtype=dtype)
+            for name, dtype in wanted.items()
+        ]
+    )
+
+
+def collect(extract: Extract) -> pl.DataFrame:
+    """All batches as one table: for what is known to be small. Begins again when the source says so."""
+    while True:
+        try:
+            return union(list(extract.batches()))
+        except Restart:
+            continue
 
 
 def _common(a: pl.DataType, b: pl.DataType) -> pl.DataType:
@@ -45,18 +77,15 @@ def _common(a: pl.DataType, b: pl.DataType) -> pl.DataType:
     return pl.String()
 
 
-def _as(part: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame:
-    return part.select([_column(part, name, dtype) for name, dtype in types.items()])
+def _nulls(part: pl.DataFrame) -> tuple[int, ...]:
+    return part.null_count().row(0) if part.width else ()
 
 
-def _column(part: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Series:
-    if name not in part.columns or part[name].null_count() == part.height:
-        return pl.Series(name, [None] * part.height, dtype=dtype)
-    series = part[name]
+def _cast(series: pl.Series, dtype: pl.DataType) -> pl.Series:
     if series.dtype == dtype:
         return series
     if isinstance(dtype, pl.String) and kind_of(series.dtype) in ("list", "bytes"):
-        return pl.Series(name, [None if value is None else str(value) for value in series.to_list()], dtype=pl.String)
+        return pl.Series(series.name, [None if value is None else str(value) for value in series.to_list()], dtype=pl.String)
     if isinstance(dtype, pl.Datetime) and isinstance(series.dtype, pl.Datetime) and series.dtype.time_zone:
         series = series.dt.replace_time_zone(None)
     return series.cast(dtype)

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from everloop.core.models import Evaluation
-from everloop.core.tables import ColumnProfile, Profile
+from everloop.core.profiles import ColumnProfile, Profile
 from everloop.core.verdict import Finding
 
 Value: TypeAlias = bool | int | float | str | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from everloop.core.tables import ColumnProfile
+from everloop.core.profiles import ColumnProfile
 from everloop.core.verdict import Finding
 from everloop.monitor.detectors.counts import Difference, benjamini_hochberg, differ, either, merge, spike
 from everloop.monitor.detectors.detector import Reference, Seen, quiet

@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from everloop.core.runs import Run
 from everloop.queries import chain, decisions, overview, runs, status
-from everloop.server.api.schema import describe, reply
+from everloop.server.api import datasets, labelling
+from everloop.server.api.schema import answer, describe, reply
 from everloop.server.inputs import Before, Filter, Id, Limit, Name, Outcome, Status
 from everloop.store.workspace import Workspace
 
@@ -36,56 +37,66 @@ def install(app: FastAPI, workspace: Workspace) -> None:
         """Whether the server answers and reaches its database."""
         with workspace.read() as tx:
             tx.execute(sa.text("SELECT 1"))
-        return _json(Health(status="ok"))
+        return answer(Health(status="ok"))
 
     @app.get("/api/status", responses=reply(Loops), tags=["loops"])
     def all_loops() -> Response:
         """How every loop stands."""
-        return _json(Loops(loops=overview.glances(workspace)))
+        return answer(Loops(loops=overview.glances(workspace)))
 
     @app.get("/api/loops/{loop}", responses=reply(overview.LoopReport), tags=["loops"])
     def one_loop(loop: Name) -> Response:
         """Deployment, versions, windows and the latest decisions of one loop."""
-        return _json(overview.report(workspace, loop))
+        return answer(overview.report(workspace, loop))
 
     @app.get("/api/versions", responses=reply(Versions), tags=["loops"])
     def all_versions(loop: Filter = "") -> Response:
         """Registered versions, oldest first."""
         if loop:
             status.must_know(workspace, loop)
-        return _json(Versions(versions=status.versions(workspace, loop or None)))
+        return answer(Versions(versions=status.versions(workspace, loop or None)))
 
     @app.get("/api/runs", responses=reply(Runs), tags=["runs"])
     def all_runs(loop: Filter = "", status: Status = "", limit: Limit = 100) -> Response:
         """Runs, newest first."""
-        return _json(Runs(runs=runs.find(workspace, loop=loop or None, status=status or None, limit=limit)))
+        return answer(Runs(runs=runs.find(workspace, loop=loop or None, status=status or None, limit=limit)))
 
     @app.get("/api/runs/{id}", responses=reply(runs.RunReport), tags=["runs"])
     def one_run(id: Id) -> Response:
         """A run with its steps and what they made."""
-        return _json(runs.report(workspace, id))
+        return answer(runs.report(workspace, id))
 
     @app.get("/api/why/{id:path}", responses=reply(chain.Explanation), tags=["lineage"])
     def why(id: Id) -> Response:
         """Where something came from, back to the source, and the decisions on the way."""
-        return _json(chain.explain(workspace, id))
+        return answer(chain.explain(workspace, id))
 
     @app.get("/api/decisions", responses=reply(decisions.Entries), tags=["ledger"])
     def ledger(loop: Filter = "", action: Filter = "", outcome: Outcome = "", before: Before = None, limit: Limit = 100) -> Response:
         """Decisions, newest first."""
         found = decisions.entries(workspace, loop=loop or None, action=action or None, outcome=outcome or None, before=before, limit=limit)
-        return _json(found)
+        return answer(found)
 
     @app.get("/api/ledger/verify", responses=reply(decisions.LedgerState), tags=["ledger"])
     def verify() -> Response:
         """Whether every entry of the ledger is still what was written."""
-        return _json(decisions.ledger_state(workspace))
+        return answer(decisions.ledger_state(workspace))
 
+    datasets.install(app, workspace)
+    labelling.install(app, workspace)
     describe(
         app,
-        [Health, Loops, Versions, Runs, overview.LoopReport, runs.RunReport, chain.Explanation, decisions.Entries, decisions.LedgerState],
+        [
+            Health,
+            Loops,
+            Versions,
+            Runs,
+            overview.LoopReport,
+            runs.RunReport,
+            chain.Explanation,
+            decisions.Entries,
+            decisions.LedgerState,
+            *datasets.KINDS,
+            *labelling.KINDS,
+        ],
     )
-
-
-def _json(value: msgspec.Struct) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.responses import Response
 
 from everloop.server.errors import Problem
 
@@ -49,3 +50,7 @@ def _anything(kind: type) -> dict[str, Any]:
 
 def _problem() -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": _REF.format(name=Problem.__name__)}}}
+
+
+def answer(value: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -1,4 +1,4 @@
-"""The pages: queries in, HTML out, no script anywhere."""
+"""The pages: queries in, HTML out. Only the page for labelling has a script, for its keys, and works without it."""
 
 from everloop.server.web.pages import install
 

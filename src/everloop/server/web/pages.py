@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from everloop.core.verdict import Verdict
 from everloop.queries import chain, decisions, overview, runs, status
 from everloop.server.inputs import Before, Filter, Id, Limit, Name, Outcome, Status
-from everloop.server.web import render
+from everloop.server.web import datasets, labelling, render
 from everloop.server.web.sparkline import sparkline
 from everloop.store.workspace import Workspace
 
@@ -76,6 +76,9 @@ def install(app: FastAPI, workspace: Workspace) -> None:
             outcome=outcome,
             before=before,
         )
+
+    datasets.install(app, workspace, show)
+    labelling.install(app, workspace, show)
 
 
 class _Verified:

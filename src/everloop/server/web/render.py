@@ -10,6 +10,8 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from everloop.core.models import Metric
+from everloop.data.labelling.values import text_of
+from everloop.queries.figures import size, told
 
 HERE = Path(__file__).parent
 _RECORD = re.compile(r"[a-z]+-[0-9a-f]{24}")
@@ -96,6 +98,9 @@ _environment.filters |= {
     "number": number,
     "interval": interval,
     "pretty": pretty,
+    "label": text_of,
+    "size": size,
+    "told": told,
 }
 _environment.globals |= {"span": span}
 _environment.tests["explainable"] = explainable

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from everloop.testing import rehearse
+from everloop.testing import GoldenSample, rehearse
 
 PROJECT = Path(__file__).parents[1]
 
@@ -18,3 +18,9 @@ def test_running_it_again_repeats_no_work(tmp_path):
     again = rehearse(PROJECT, home=tmp_path)
     assert again.run.result["candidate"] == first.run.result["candidate"]
     assert "fit" not in again.executed
+
+
+class TestData(GoldenSample):
+    """Served answers are the offline ones, row by row; no row is lost or in two parts; the transform knows training rows only."""
+
+    project = PROJECT

@@ -1,0 +1,1 @@
+"""A recipe and the training part -> a fitted transformer: raw columns in, features out."""

@@ -1,0 +1,1 @@
+"""Snapshot -> a page with plots, and the same in the terminal: exploratory data analysis."""

@@ -1,0 +1,1 @@
+"""Rows that nobody has labelled -> what people say of them -> labels to learn from."""

@@ -1,0 +1,1 @@
+"""A query -> tables, a stretch of rows each."""
