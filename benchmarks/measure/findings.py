@@ -41,12 +41,22 @@ class Row:
     cached_cpu_s: float | None
 
 
+@dataclass(frozen=True)
+class Table:
+    """One to show: the first line is its head, `below` explains it."""
+
+    title: str
+    lines: Sequence[tuple[str, ...]]
+    below: str = ""
+
+
 @dataclass
 class Findings:
-    """Everything measured: bars, the table of tools, plain facts, and who was left out why."""
+    """Everything measured: bars, the table of tools, other tables, plain facts, and who was left out why."""
 
     bars: list[Bar] = field(default_factory=list)
     rows: dict[str, Row] = field(default_factory=dict)
+    tables: list[Table] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""Findings -> the table for people, or the engine's section of docs/benchmarks.md."""
+"""Findings -> the tables for people, or a section of docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from measure import tools
@@ -46,20 +47,23 @@ def table(found: Findings) -> list[tuple[str, ...]]:
 def show_text(found: Findings) -> None:
     print(machine())
     if found.rows:
-        lines = table(found)
-        widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
-        for line in lines:
-            print(
-                "  ".join(
-                    cell.ljust(width) if not number else cell.rjust(width)
-                    for number, (cell, width) in enumerate(zip(line, widths, strict=True))
-                )
-            )
+        _print_aligned(table(found))
         print("ours / theirs: wall of a step, CPU of a step, CPU of the cached re-run\n")
+    for one in found.tables:
+        print(one.title)
+        _print_aligned(one.lines)
+        print(f"{one.below}\n" if one.below else "")
     for name, reason in found.skipped.items():
         print(f"skipped: {name}: {reason}")
     for what, figure in found.facts:
         print(f"{what}: {figure}")
+
+
+def _print_aligned(lines: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        cells = [cell.rjust(width) if number else cell.ljust(width) for number, (cell, width) in enumerate(zip(line, widths, strict=True))]
+        print("  ".join(cells))
 
 
 def show_markdown(found: Findings) -> None:
@@ -74,11 +78,33 @@ def show_markdown(found: Findings) -> None:
     )
     print("and all that it starts. How each peer is set up, and what is checked, stands on top of the file.\n")
     if found.rows:
-        head, *lines = table(found)
-        for line in (head, tuple("---" for _ in head), *lines):
-            print(f"| {' | '.join(line)} |")
+        _print_markdown(table(found))
         print("\nOurs through theirs: wall of a step, CPU of a step, CPU of the cached re-run; below 1 ours is faster. Kedro, Dagster and")
         print("Hamilton without its cache keep nothing; Luigi's re-run looks at the last file only.\n")
+    _rest_in_markdown(found)
+
+
+def show_data_markdown(found: Findings) -> None:
+    """The data's section of docs/benchmarks.md."""
+    print("## Data (`benchmarks/data.py`)\n")
+    print(f"{time.strftime('%Y-%m-%d')}, {_machine_in_words()}.")
+    print(
+        "`make bench-peers` installs the peers, `python benchmarks/data.py --markdown` measures and prints this section. Each figure is the"
+    )
+    print(
+        "median of several fresh processes, the tools in turns; CPU and wall are those of the work itself, after imports and after the table"
+    )
+    print(
+        "was read, in all threads. The table is made by the benchmark: 12 numeric columns and 8 texts of 2 to 100,000 different values.\n"
+    )
+    for one in found.tables:
+        print(f"**{one.title}**\n")
+        _print_markdown(one.lines)
+        print(f"\n{one.below}\n" if one.below else "")
+    _rest_in_markdown(found)
+
+
+def _rest_in_markdown(found: Findings) -> None:
     for name, reason in found.skipped.items():
         print(f"Skipped: {name}: {reason}\n")
     print("| bar | measured | limit |\n|---|---|---|")
@@ -86,9 +112,16 @@ def show_markdown(found: Findings) -> None:
         print(
             f"| {one.name} | {'noise' if one.value == UNMEASURED else f'{one.value:g}'}{'' if one.holds else ' (missed)'} | {one.limit:g} |"
         )
-    print("\n| besides | |\n|---|---|")
+    if found.facts:
+        print("\n| besides | |\n|---|---|")
     for what, figure in found.facts:
         print(f"| {what} | {figure} |")
+
+
+def _print_markdown(lines: Sequence[tuple[str, ...]]) -> None:
+    head, *rest = lines
+    for line in (head, tuple("---" for _ in head), *rest):
+        print(f"| {' | '.join(line)} |")
 
 
 def _machine_in_words() -> str:

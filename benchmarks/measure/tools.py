@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -24,6 +25,9 @@ QUIET = {
     "ZENML_LOGGING_VERBOSITY": "ERROR",
     "ZENML_ENABLE_RICH_TRACEBACK": "false",
     "AUTO_OPEN_DASHBOARD": "false",
+    "GX_ANALYTICS_ENABLED": "false",
+    "YDATA_PROFILING_NO_ANALYTICS": "true",
+    "PYTHONWARNINGS": "ignore",
 }
 
 
@@ -45,6 +49,11 @@ class Tool:
     inside: bool = False
     more: int = 50
 
+    @property
+    def ours(self) -> bool:
+        """Runs in the environment of everloop itself."""
+        return self.peer == "everloop"
+
 
 US = Tool("everloop", "everloop", "from everloop import pipeline, step", barred=False, light=True, rounds=15)
 PEERS = (
@@ -63,14 +72,14 @@ PEERS = (
 
 
 def version(tool: Tool) -> str:
-    if tool is US:
+    if tool.ours:
         return ""
     return (HERE / tool.peer / "requirements.txt").read_text().split()[0].partition("==")[2]
 
 
 def missing(tool: Tool) -> str:
     """Why a tool cannot be measured here; empty when it can."""
-    return "" if tool is US else why_not(tool.peer)
+    return "" if tool.ours else why_not(tool.peer)
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,11 @@ def fresh(within: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=within))
 
 
+def clear(folder: Path) -> None:
+    """Gigabytes of one run must not lie there during the next."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def import_cost(tool: Tool, root: Path) -> Cost:
     return cost([str(_python(tool)), "-c", tool.imports], env=environment(fresh(root)), folder=root)
 
@@ -99,13 +113,13 @@ def steps(tool: Tool, count: int, folder: Path, *, keep: bool, executed: int | N
     return ran
 
 
-def program(tool: Tool, name: str, arguments: list[str], folder: Path) -> Ran:
+def program(tool: Tool, name: str, arguments: list[str], folder: Path, *, timeout_s: float = 600) -> Ran:
     """Run one of a tool's programs; its state belongs below `folder`."""
     (folder / "state").mkdir(exist_ok=True)
     for old in ("executed", "report"):
         (folder / old).unlink(missing_ok=True)
     command = [str(_python(tool)), str(HERE / tool.peer / f"{name}.py"), *arguments]
-    spent = cost(command, env=environment(folder), folder=folder / "state", timeout_s=600)
+    spent = cost(command, env=environment(folder), folder=folder / "state", timeout_s=timeout_s)
     return Ran(spent, _facts(folder / "report"), executions(folder))
 
 
@@ -121,7 +135,7 @@ def environment(folder: Path) -> dict[str, str]:
         "TMPDIR": str(folder / "tmp"),
         "USER": "bench",
         "USERNAME": "bench",
-        "PYTHONPATH": str(HERE / "trivial"),
+        "PYTHONPATH": os.pathsep.join((str(HERE / "trivial"), str(HERE / "meter"))),
         "BENCH_EXECUTED": str(folder / "executed"),
         "BENCH_REPORT": str(folder / "report"),
         "DAGSTER_HOME": str(folder / "home"),
@@ -137,7 +151,7 @@ def executions(folder: Path) -> int:
 
 
 def _python(tool: Tool) -> Path:
-    return Path(sys.executable) if tool is US else python_of(tool.peer)
+    return Path(sys.executable) if tool.ours else python_of(tool.peer)
 
 
 def _facts(path: Path) -> dict[str, float]:
