@@ -38,6 +38,8 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Wherever its own files are, it leaves a note for the `ray` command in Ray's usual folder, which it expects to be there.
+    Path("/tmp/ray").mkdir(exist_ok=True)
     # Names of sockets are short.
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False, "temp_dir": folder})

@@ -104,7 +104,7 @@ def test_skip_undo_accept_refresh_and_list(project: Path, everloop: Everloop) ->
     ("words", "code", "told"),
     [
         ((), 2, "the following arguments are required: COMMAND"),
-        (("lst",), 2, "invalid choice: 'lst'"),
+        (("lst",), 2, "Did you mean 'list'?"),
         (("create", "p", "--target", "kind"), 2, "--dataset --files is required"),
         (("create", "p", "--dataset", "sms", "--target", "kind"), 3, "needs its vocabulary: --choices"),
         (("create", "p", "--dataset", "sms", "--target", "kind", "--choices", "a,a"), 3, "given twice"),

@@ -210,3 +210,9 @@ def test_a_collected_version_is_told_apart(data: Everloop, everloop: Everloop, p
     code, _, err = data("show", f"cells@{versions[1]['take']['number']}", "--rows", "1")
     assert code != 0
     assert "were collected" in err
+
+
+def test_a_mistyped_command_gets_the_closest(data: Everloop) -> None:
+    code, _, err = data("shwo")
+    assert code == 2
+    assert "Command 'shwo' does not exist. Did you mean 'show'?" in err

@@ -259,6 +259,17 @@ def test_a_collected_snapshot_is_not_grown_from(workspace: Workspace, place: Pla
     assert source.asked == [0, 0]
 
 
+def test_a_snapshot_that_lost_rows_is_not_grown_from(workspace: Workspace, place: Place) -> None:
+    source = Log([rows(0, 300), rows(300, 10)])
+    first = keep(workspace, source, place, "append")
+    assert workspace.blobs.folder is not None
+    (workspace.blobs.folder / first.chunks[0].blob[:2] / first.chunks[0].blob).unlink()
+    source.batches.append(rows(310, 5))
+    grown = keep(workspace, source, place, "append")
+    assert source.asked == [0, 0]
+    assert snapshots.load(workspace.blobs, grown).equals(rows(0, 315))
+
+
 def test_memory_is_that_of_some_chunks(tmp_path: Path, place: Place) -> None:
     """A table many times larger than what may be held passes through; a process of its own, so that nothing else counts."""
     import subprocess

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from everloop.core.errors import NotFound
 from everloop.core.tables import Chunk
 from everloop.store import chunks, snapshots
 from everloop.store.blobs import Blobs
@@ -134,6 +136,38 @@ def test_a_chunk_that_was_lost_is_written_again(blobs: Blobs, table: pl.DataFram
     after = write(blobs, [table], known=before.chunks)
     assert after.content == before.content
     assert load(blobs, after).equals(table)
+
+
+def test_a_damaged_chunk_is_written_again(blobs: Blobs, table: pl.DataFrame) -> None:
+    before = write(blobs, [table])
+    assert blobs.folder is not None
+    name = before.chunks[2].blob
+    (blobs.folder / name[:2] / name).write_bytes(b"not what it was")
+    after = write(blobs, [table], known=before.chunks)
+    assert after.content == before.content
+    assert load(blobs, after).equals(table)
+
+
+def test_what_is_used_again_is_young_again(blobs: Blobs, table: pl.DataFrame) -> None:
+    before = write(blobs, [table], tally=lambda frame: f"{frame.height} rows, {frame['at'][0]} first".encode())
+    assert blobs.folder is not None
+    names = [name for chunk in before.chunks for name in (chunk.blob, chunk.tally)]
+    paths = [blobs.folder / name[:2] / name for name in names]
+    for path in paths:
+        os.utime(path, (0, 0))
+    write(blobs, [table], known=before.chunks)
+    assert all(path.stat().st_mtime > 1 for path in paths)
+    for path in paths:
+        os.utime(path, (0, 0))
+    writer = Writer(blobs)
+    writer.resume(before.chunks, before.pieces, before.schema)
+    writer.close()
+    assert all(path.stat().st_mtime > 1 for path in paths)
+    paths[0].unlink()
+    writer = Writer(blobs)
+    with pytest.raises(NotFound, match="Take the data in full"):
+        writer.resume(before.chunks, before.pieces, before.schema)
+    writer.close()
 
 
 @pytest.mark.parametrize("each", [1, 7, 100, 1_000])

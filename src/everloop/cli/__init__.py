@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from everloop.cli.exits import INTERRUPTED, USAGE, code_of
 from everloop.core.errors import EverloopError, unknown
@@ -39,6 +39,11 @@ COMMANDS = {
 
 class Parser(argparse.ArgumentParser):
     """Says what was expected, with the closest match, and exits as the table says."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            what = action.dest.removesuffix("_").capitalize()
+            raise argparse.ArgumentError(None, str(unknown(what, str(value), map(str, action.choices))).rstrip("."))
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"{self.prog}: {message}. '{self.prog} --help' lists what there is.\n")

@@ -33,7 +33,8 @@ def take(source: Source, *, dataset: str, place: Place, growth: Growth = "full",
     a reading that fails leaves no half snapshot. Raises BadInput for a table without rows or columns, and Broken when the disk has no room.
     """
     blobs = current().blobs
-    grows = before is not None and growth != "full" and not before.collected
+    # What was lost from the store is not grown from: everything is read again.
+    grows = before is not None and growth != "full" and all(blobs.has(chunk.blob) for chunk in before.chunks)
     extract = source.read(place, since=before.origins if before is not None and grows else ())
     known = _known(dataset)
     for _ in range(_TRIES):

@@ -148,6 +148,18 @@ class Blobs:
             return os.path.isfile(f"{self._place}/{name[:2]}/{name}")
         return self._exists(_path(name))
 
+    def renew(self, name: str) -> bool:
+        """Make what is kept young again, as a put does: for whoever goes on to name it without writing it. False when it is gone."""
+        if self._store is None:
+            return renewal.renewed(self._place, _path(name))
+        found = self._head(_path(name))
+        if found is None:
+            return False
+        if not renewal.is_young(found):
+            with _Plainly(self.location):
+                self._send(_path(name), self.content(name), found["size"])
+        return True
+
     def put_tree(self, source: Path, *, move: bool = False) -> str:
         """Keep a folder of files, or one file as a folder with only that; the digest over the sorted names, sizes and contents.
 

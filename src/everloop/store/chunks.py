@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from blake3 import blake3
 
+from everloop.core.errors import Broken, NotFound
 from everloop.core.ports import BATCH_BYTES
 from everloop.core.tables import Chunk
 from everloop.store.blobs import Blobs
@@ -54,7 +55,7 @@ class Writer:
     def __init__(self, blobs: Blobs, *, known: Sequence[Chunk] = (), tally: Tally | None = None) -> None:
         self._blobs = blobs
         self._tally = tally
-        self._known = tuple(chunk for chunk in known if blobs.has(chunk.blob) and (not chunk.tally or blobs.has(chunk.tally)))
+        self._known = tuple(known)
         self._by_digest = {chunk.digest: at for at, chunk in enumerate(self._known)}
         self._expected = 0
         self._schema: Mapping[str, pl.DataType] = {}
@@ -78,7 +79,12 @@ class Writer:
         return self._rows
 
     def resume(self, chunks: Sequence[Chunk], pieces: Sequence[str], schema: Mapping[str, pl.DataType]) -> None:
-        """Begin behind rows that are chunks already. `pieces` may lack the last one, that was not full: then write its rows by `write_behind`."""
+        """Begin behind rows that are chunks already. `pieces` may lack the last one, that was not full: then give its rows to `rehash`."""
+        for chunk in chunks:
+            if not self._still_there(chunk):
+                raise NotFound(
+                    f"Chunk {chunk.blob[:12]} of the rows that should be appended to is gone from {self._blobs.location}. Take the data in full."
+                )
         self._schema = dict(schema)
         self._chunks = list(chunks)
         self._pieces = list(pieces)
@@ -157,8 +163,15 @@ class Writer:
         return True
 
     def _is(self, frame: pl.DataFrame, chunk: Chunk) -> bool:
-        """Hashes of 64 bits say where to look, the rows themselves say whether they are the same."""
-        return frame.equals(read(self._blobs, chunk))
+        """Hashes of 64 bits say where to look, the rows themselves say whether they are the same. A damaged chunk is written again."""
+        try:
+            return self._still_there(chunk) and frame.equals(read(self._blobs, chunk))
+        except (Broken, NotFound):
+            return False
+
+    def _still_there(self, chunk: Chunk) -> bool:
+        """And young again: a collector must not take for garbage what is about to be named by another snapshot."""
+        return all(self._blobs.renew(name) for name in (chunk.blob, chunk.tally) if name)
 
     def _border(self, *, final: bool) -> int | None:
         """How many of the waiting rows make the next chunk; None when more rows are needed to tell."""

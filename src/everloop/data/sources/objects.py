@@ -226,15 +226,13 @@ def pattern(text: str) -> re.Pattern[str]:
     parts: list[str] = []
     at = 0
     while at < len(text):
-        if text.startswith("**/", at):
-            parts.append("(?:[^/]+/)*")
-            at += 3
-        elif text.startswith("**", at):
-            parts.append(".*")
-            at += 2
-        elif text[at] == "*":
-            parts.append("[^/]*")
-            at += 1
+        if text[at] == "*":
+            stars = len(text) - at - len(text[at:].lstrip("*"))
+            # As part of a name two stars are no more than one.
+            folders = stars == 2 and text[at - 1 : at] in ("", "/") and text[at + 2 : at + 3] in ("", "/")
+            below = folders and text[at + 2 : at + 3] == "/"
+            parts.append("(?:[^/]+/)*" if below else ".*" if folders else "[^/]*")
+            at += stars + below
         elif text[at] == "?":
             parts.append("[^/]")
             at += 1
