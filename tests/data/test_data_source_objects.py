@@ -18,7 +18,7 @@ from web_server import serving
 
 from everloop.core.errors import BadInput, Busy, NotFound
 from everloop.core.ports import Place, Restart, Source
-from everloop.data.sources import remote, retry
+from everloop.data.sources import objects, remote, retry
 from everloop.data.sources.objects import Objects, pattern
 from everloop.data.sources.union import collect
 from everloop.testing.sources import LARGE_BYTES, SourceSuite
@@ -141,6 +141,17 @@ def test_wrong_credentials_say_what_to_set(s3: str, bucket: S3Store, place: Plac
             Objects(f"s3://{BUCKET}/a/*.csv").stamp(place)
     finally:
         httpx.post(f"{s3}/moto-api/reset-auth", content=b"inf").raise_for_status()
+
+
+@pytest.mark.parametrize(
+    ("said", "denied"),
+    [
+        ("Server returned non-2xx status code: 403 : ", True), ("status: 401, body", True), ("403 Forbidden", True), ("<Code>AccessDenied</Code>", True),
+        ("GET http://127.0.0.1:1/b in 403.2ms - HTTP error: error sending request", False), ("elapsed: 401ms, retries: 1", False),
+    ],
+)  # fmt: skip
+def test_a_duration_is_no_refusal(said: str, denied: bool) -> None:
+    assert bool(objects._DENIED.search(said)) is denied
 
 
 def test_nobody_at_the_endpoint(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,9 @@ def test_a_lost_connection_is_said_once_and_made_anew(workspace: Workspace) -> N
     leases, other = Leases(workspace), Leases(workspace)
     assert leases.take("a")
     with workspace.write() as tx:
-        tx.sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()")
+        tx.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
     assert take_in_time(other, "a")
     with pytest.raises(Busy, match=r"connection to .* was lost"):
         leases.take("b")

@@ -28,7 +28,7 @@ _ALSO = {"gcs": "gs", "s3a": "s3", "abfs": "az", "abfss": "az", "azure": "az", "
 _MAGIC = re.compile(r"[*?\[]")
 _DENIED = re.compile(
     r"(?i)InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|TokenRefreshRequired|InvalidToken|AccessDenied|AuthenticationFailed|AuthorizationFailure"
-    r"|Unauthorized|Forbidden|\b40[13]\b|credential|permission"
+    r"|Unauthorized|Forbidden|status\D{0,12}40[13]\b|credential|permission"
 )
 
 
