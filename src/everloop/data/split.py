@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from everloop.core.errors import BadInput, unknown
+from everloop.data.hashing import mix
 from everloop.data.kinds import kind_of, normalise
 
 How: TypeAlias = Literal["hash", "stratified", "group", "time"]
@@ -52,7 +53,7 @@ def assign(
 
 def places(frame: pl.DataFrame, *, seed: int) -> Places:
     """Where between 0 and 1 the content of each row puts it, (rows,): a table may be asked about in pieces."""
-    return (_mix(row_hash(normalise(frame)) ^ np.uint64(_key(f"split {seed}"))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (mix(row_hash(normalise(frame)) ^ np.uint64(_key(f"split {seed}"))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def cut(
@@ -105,10 +106,10 @@ def row_hash(frame: pl.DataFrame) -> Bits:
     total: Bits = np.zeros(frame.height, dtype=np.uint64)
     for name in frame.columns:
         series = frame[name]
-        cells = _mix(_cells(series) + np.uint64(_key(name)))
+        cells = mix(_cells(series) + np.uint64(_key(name)))
         cells[series.is_null().to_numpy()] = 0
         total += cells
-    return _mix(total)
+    return mix(total)
 
 
 def _cells(series: pl.Series) -> Bits:
@@ -144,13 +145,6 @@ def _distinct(series: pl.Series) -> tuple[list[str | bytes], Any]:
 def _key(value: str | bytes) -> int:
     data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
-
-
-def _mix(x: Bits) -> Bits:
-    """Finaliser of SplitMix64 (Steele, Lea and Flood 2014): each input bit flips each output bit with probability one half."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def age(times: pl.Series) -> Places:

@@ -96,10 +96,9 @@ class Writer:
         self._hash()
 
     def write(self, frame: pl.DataFrame) -> None:
-        if not frame.height:
-            self._schema = self._schema or dict(frame.schema)
-            return
         self._schema = self._schema or dict(frame.schema)
+        if not frame.height:
+            return
         assert dict(frame.schema) == dict(self._schema), "batches are united before they are written"
         self._rows += frame.height
         self._unhashed.add(frame)

@@ -89,7 +89,7 @@ class Checks:
                 odd={name: self._told.odd[name] for name in self._check.there},
                 broken={
                     **counts.broken,
-                    **dict.fromkeys(self._told.kept - {which for which in self._told.kept if which.check == "nulls"}, 0),
+                    **dict.fromkeys(self._told.kept, 0),
                 },
                 newest=self._told.newest,
             )
