@@ -16,7 +16,7 @@ from everloop.core.errors import BadInput, Busy, EverloopError, Missing, NotFoun
 from everloop.core.ports import BATCH_BYTES, Extract, Place, Restart, Source
 from everloop.core.tables import Origin
 from everloop.data.sources.chain import Chain
-from everloop.data.sources.retry import Transient, patiently
+from everloop.data.sources.retry import Transient, patiently, translated
 from everloop.data.sources.secrets import refuse_secret
 
 if TYPE_CHECKING:
@@ -94,14 +94,7 @@ class Delta(_Path, frozen=True, kw_only=True):
 
     def _guarded(self, call: Any) -> Any:
         """The call, whose errors are ours; what the library says may hold more than people should read."""
-        raised: Exception
-        try:
-            return call()
-        except (EverloopError, Transient, Restart):
-            raise
-        except Exception as error:
-            raised = self.said(error)
-        raise raised
+        return translated(call, self.said)
 
     def said(self, error: Exception) -> Exception:
         kind, said = type(error).__name__, str(error)

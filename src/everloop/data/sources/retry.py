@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from everloop.core.errors import Busy
+from everloop.core.errors import Busy, EverloopError
+from everloop.core.ports import Restart
 
 T = TypeVar("T")
 
@@ -25,6 +26,19 @@ class Transient(Exception):
     def __init__(self, said: str, *, after_s: float | None = None) -> None:
         super().__init__(said)
         self.after_s = after_s
+
+
+def translated(call: Callable[[], T], error_of: Callable[[Exception], Exception], *, passing: tuple[type[Exception], ...] = ()) -> T:
+    """What `call` gives, with a library's errors as `error_of` says them. The library's own is let go, not chained: it may hold secrets. Ours, and those
+    of the kinds in `passing`, come out as they are."""
+    raised: Exception
+    try:
+        return call()
+    except (EverloopError, Transient, Restart, *passing):
+        raise
+    except Exception as error:
+        raised = error_of(error)
+    raise raised
 
 
 def pause_s(attempt: int, *, chance: float, after_s: float | None = None) -> float:

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from everloop.core.digest import digest
-from everloop.core.errors import BadInput, EverloopError, Missing, NotFound
-from everloop.core.ports import Restart
+from everloop.core.errors import BadInput, Missing, NotFound
 from everloop.data.sources.columnar import sliced
-from everloop.data.sources.retry import Transient
+from everloop.data.sources.retry import Transient, translated
 from everloop.data.sources.sql.rows import FIRST_ROWS, one_name_each, rows_at_once
 from everloop.data.sources.sql.statement import around, newest, with_backticks
 
@@ -138,14 +137,7 @@ class Alchemy:
         return f"{marks.initial_quote}{name.replace(marks.final_quote, marks.final_quote * 2)}{marks.final_quote}"
 
     def _guarded(self, call: Any) -> Any:
-        raised: Exception
-        try:
-            return call()
-        except (EverloopError, Transient, Restart):
-            raise
-        except Exception as error:
-            raised = self._error(error)
-        raise raised
+        return translated(call, self._error)
 
     def _error(self, error: Exception) -> Exception:
         said, original = self.told.said, cast("Any", getattr(error, "orig", None) or error)

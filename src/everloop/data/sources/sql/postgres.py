@@ -9,9 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from everloop.core.digest import digest
-from everloop.core.errors import BadInput, EverloopError, Missing, NotFound
-from everloop.core.ports import Restart
-from everloop.data.sources.retry import Transient
+from everloop.core.errors import BadInput, Missing, NotFound
+from everloop.data.sources.retry import Transient, translated
 from everloop.data.sources.sql.rows import GATHERED_BYTES, gathered, one_name_each
 from everloop.data.sources.sql.statement import around, newest, quoted
 
@@ -149,14 +148,7 @@ class Postgres:
         return f"current_setting('everloop.after')::{kind}"
 
     def _guarded(self, call: Any) -> Any:
-        raised: Exception
-        try:
-            return call()
-        except (EverloopError, Transient, Restart):
-            raise
-        except Exception as error:
-            raised = self._error(error)
-        raise raised
+        return translated(call, self._error)
 
     def _error(self, error: Exception) -> Exception:
         said, code = self.told.said, str(getattr(error, "sqlstate", None) or "")

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from everloop.core.digest import digest
-from everloop.core.errors import BadInput, EverloopError, NotFound
+from everloop.core.errors import BadInput, NotFound
 from everloop.core.ports import Place, Restart
 from everloop.data.sources.columnar import sliced
-from everloop.data.sources.retry import Transient
+from everloop.data.sources.retry import Transient, translated
 from everloop.data.sources.sql.rows import FIRST_ROWS, gathered, one_name_each, rows_at_once
 from everloop.data.sources.sql.statement import around, quoted
 from everloop.data.sources.steady import state
@@ -153,14 +153,7 @@ class Sqlite:
             yield by_value(names, [])
 
     def _guarded(self, call: Any) -> Any:
-        raised: Exception
-        try:
-            return call()
-        except (EverloopError, Transient, Restart, ImportError):
-            raise
-        except Exception as error:
-            raised = self._error(error)
-        raise raised
+        return translated(call, self._error, passing=(ImportError,))
 
     def _error(self, error: Exception) -> Exception:
         said, words = self.told.said, self.told.clean(error)
